@@ -1,0 +1,73 @@
+"""One business: its sites and rules, and where its things lie. No secrets: those are in blocks of their own."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import BaseModel, ConfigDict, Field
+
+# The folder whose name tells a snapshot's staging folder from its recordings root, for ever.
+STAGING = "voxkeep-staging"
+
+
+class SiteSettings(BaseModel):
+    """One site of a business, as flows need it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field("", description="What people call the site.")
+    recordings: str = Field(description="Folder of the recordings at the site.")
+    staging: str = Field(description="Folder at the site for extracts on their way into the snapshot.")
+    since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
+    sql: dict[str, str] = Field(default_factory=dict, description="Dataset: the SQL that extracts it.")
+    dropped: dict[str, str] = Field(
+        default_factory=dict, description="Dataset: the folder in which another system drops ready-made CSV files."
+    )
+    time_zones: dict[str, str] = Field(default_factory=dict, description="Dataset: time zone of its source's clock.")
+
+
+class Business(Block):
+    """A business, its sites and its rules.
+
+    Attributes:
+        business: Its name, as in buckets and folders.
+        title: What people call it.
+        sites: Its sites by name.
+        rules: How its rows are read and its recordings matched (reconcile.rules.Rules, as JSON).
+        storage: Folder below which the embedded profile keeps everything.
+
+    Example:
+        >>> Business.load("meituan").sites["cq"].recordings
+        '/home/meituan'
+    """
+
+    _block_type_name = "Voxkeep business"
+    _block_type_slug = "voxkeep-business"
+
+    business: str = Field(description="Name of the business, as in buckets and folders.")
+    title: str = Field(description="What people call the business.")
+    sites: dict[str, SiteSettings] = Field(description="Sites by name.")
+    rules: dict[str, Any] = Field(description="How rows are read and recordings matched.")
+    storage: str = Field(description="Folder below which restored files, reports and locks lie.")
+    lookback_days: int = Field(default=2, ge=0, description="Days before the current one that every run takes again.")
+    quiet_period_seconds: float = Field(default=60, ge=0, description="A younger file is taken as still growing, in seconds.")
+    backup_due_hours: float = Field(default=6, ge=0, description="Hours after the end of a day until its backup is overdue.")
+    coverage_target: float = Field(default=0.99, ge=0, le=1, description="Share of calls that must be complete.")
+    language: str = Field(default="zh", description="Language of chat messages: zh or en.")
+
+    def restored(self, site: str) -> Path:
+        """The folder of the central disk that holds the site's recordings as restored."""
+        return Path(self.storage) / "restored" / self.business / site
+
+    def work(self, site: str) -> Path:
+        """A folder for what an ingest needs for a while."""
+        return Path(self.storage) / "work" / self.business / site
+
+    def reports(self) -> Path:
+        """The folder of the business's reports."""
+        return Path(self.storage) / "reports" / self.business
+
+    def lock(self, what: str) -> Path:
+        """The lock file of one kind of work."""
+        return Path(self.storage) / "locks" / f"{self.business}-{what}.lock"

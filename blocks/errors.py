@@ -1,0 +1,35 @@
+"""The errors of the outside world.
+
+    VoxkeepError            operation, subject, cause, remedy
+    ├── SettingsError       what the user configured cannot work
+    ├── TransientError      the same call may succeed later: network, lock, timeout
+    ├── PermanentError      the same call fails again: wrong password, no such path, no space
+    └── NotificationError   an alert could not be delivered
+"""
+
+
+class VoxkeepError(Exception):
+    """What failed, on what, why, and what to do about it."""
+
+    def __init__(self, *, operation: str, subject: str, cause: str, remedy: str) -> None:
+        self.operation = operation
+        self.subject = subject
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"Cannot {operation}: {subject}: {cause}. To mend it: {remedy}.")
+
+
+class SettingsError(VoxkeepError):
+    """What the user configured cannot work."""
+
+
+class TransientError(VoxkeepError):
+    """The same call may succeed later."""
+
+
+class PermanentError(VoxkeepError):
+    """The same call fails again until somebody mends the cause."""
+
+
+class NotificationError(VoxkeepError):
+    """An alert could not be delivered."""

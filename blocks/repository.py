@@ -1,0 +1,276 @@
+"""The restic repositories of one site: one a year, so that new years can lie on new storage."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import polars as pl
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from blocks.paths import escape_path
+from blocks.restic import Call, run_restic
+
+NO_REPOSITORY = 10
+INCOMPLETE = 3
+FOLDERS_A_CALL = 400
+UNDECODABLE = "\ufffd"
+
+SNAPSHOT_SCHEMA = pl.Schema(
+    {
+        "snapshot_id": pl.String,
+        "taken_at": pl.Datetime("us", "UTC"),
+        "host": pl.String,
+        "paths": pl.List(pl.String),
+        "tags": pl.List(pl.String),
+    }
+)
+FILE_SCHEMA = pl.Schema({"path": pl.String, "size": pl.Int64, "mtime": pl.Datetime("us", "UTC")})
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup did: restic's snapshot id, counts, and whether every source file could be read."""
+
+    snapshot_id: str
+    files_new: int
+    files_changed: int
+    bytes_added: int
+    complete: bool
+    complaint: str
+
+
+class Repository(Block):
+    """The restic repositories of one site.
+
+    Every verb may be called twice, and after kill -9: restic writes its data first and the snapshot last.
+
+    Attributes:
+        location: Folder (or restic URL) below which each year has its repository.
+        password: The password of the repositories.
+        deadline_seconds: How long one call of restic may take.
+
+    Example:
+        >>> Repository(location="/srv/voxkeep/meituan/restic/cq", password="…").snapshots(2021)
+    """
+
+    _block_type_name = "Voxkeep restic repository"
+    _block_type_slug = "voxkeep-repository"
+
+    location: str = Field(description="Folder or restic URL below which each year has its repository.")
+    password: SecretStr = Field(description="Password of the repositories.")
+    deadline_seconds: float = Field(default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds.")
+
+    def create(self, year: int) -> bool:
+        """Make the year's repository; False when it was there already."""
+        if self._run(year, ["cat", "config", "--no-lock"], allowed=(0, NO_REPOSITORY)).code == 0:
+            return False
+        if self._is_folder():
+            Path(self.location).mkdir(parents=True, exist_ok=True)
+        self._run(year, ["init", "--json"])
+        return True
+
+    def years(self) -> list[int]:
+        """The years that have a repository (folder repositories only), in order."""
+        root = Path(self.location)
+        return sorted(int(found.parent.name) for found in root.glob("[0-9][0-9][0-9][0-9]/config"))
+
+    def snapshots(self, year: int) -> pl.DataFrame:
+        """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository."""
+        call = self._run(year, ["snapshots", "--json", "--no-lock"], allowed=(0, NO_REPOSITORY))
+        if call.code == NO_REPOSITORY:
+            return SNAPSHOT_SCHEMA.to_frame()
+        rows = [
+            {
+                "snapshot_id": found["id"],
+                "taken_at": datetime.fromisoformat(found["time"]),
+                "host": found["hostname"],
+                "paths": found["paths"],
+                "tags": found.get("tags") or [],
+            }
+            for found in json.loads(call.output or b"[]")
+        ]
+        return pl.DataFrame(rows, schema=SNAPSHOT_SCHEMA).sort("taken_at", "snapshot_id")
+
+    def backup(
+        self,
+        year: int,
+        sources: list[Path],
+        *,
+        host: str,
+        tags: list[str],
+        parent: str | None = None,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Backup:
+        """Take one snapshot of the sources, uncompressed.
+
+        A source file that could not be read makes it incomplete, which is told and not fatal.
+        """
+        arguments: list[str | bytes] = ["backup", "--json", "--compression", "off", "--host", host]
+        arguments += [part for tag in tags for part in ("--tag", tag)]
+        arguments += ["--parent", parent] if parent else []
+        summary: dict[str, Any] = {}
+
+        def hear(line: bytes) -> None:
+            message = json.loads(line) if line.startswith(b"{") else {}
+            if message.get("message_type") == "summary":
+                summary.update(message)
+            elif message.get("message_type") == "status" and on_progress:
+                on_progress(message)
+
+        call = self._run(
+            year, [*arguments, "--", *(bytes(source) for source in sources)], allowed=(0, INCOMPLETE), on_line=hear
+        )
+        return Backup(
+            snapshot_id=summary["snapshot_id"],
+            files_new=summary["files_new"],
+            files_changed=summary["files_changed"],
+            bytes_added=summary["data_added"],
+            complete=call.code == 0,
+            complaint=call.complaint,
+        )
+
+    def changed_folders(self, year: int, older: str, newer: str, below: Path) -> list[bytes]:
+        """The folders under `below` in which `newer` has files that `older` has not, or has otherwise.
+
+        A folder whose name restic cannot print without loss is answered by the nearest one above it that it can.
+        """
+        call = self._run(year, ["diff", "--json", "--no-lock", older, newer])
+        prefix = f"{below}/"
+        folders = set()
+        for message in call.messages():
+            path = str(message.get("path", ""))
+            if message.get("modifier", "-") == "-" or path.endswith("/") or not path.startswith(prefix):
+                continue
+            folder = PurePosixPath(path).parent
+            while UNDECODABLE in str(folder):
+                folder = folder.parent
+            folders.add(bytes(folder))
+        return sorted(folders)
+
+    def restore(self, year: int, snapshot_id: str, folder: Path | bytes, target: Path) -> None:
+        """Put the snapshot's `folder` into `target`; what is there with the same size and mtime is left alone."""
+        name = bytes(folder) if isinstance(folder, Path) else folder
+        target.mkdir(parents=True, exist_ok=True)
+        self._run(
+            year,
+            ["restore", "--no-lock", "--json", snapshot_id.encode() + b":" + name, "--target", bytes(target),
+             "--overwrite", "if-changed"],
+            on_line=lambda _line: None,
+        )  # fmt: skip
+
+    def files(self, year: int, snapshot_id: str, root: Path, folders: list[bytes]) -> pl.DataFrame:
+        """The files that lie directly in these folders of the snapshot (`FILE_SCHEMA`), path below `root`.
+
+        Names that are not UTF-8 are read from the tree itself, where restic escapes them without loss.
+        """
+        plain = [folder for folder in folders if _is_utf8(folder)]
+        raw = [folder for folder in folders if not _is_utf8(folder)]
+        frames = [FILE_SCHEMA.to_frame()]
+        for start in range(0, len(plain), FOLDERS_A_CALL):
+            wanted = plain[start : start + FOLDERS_A_CALL]
+            found = self._list(year, snapshot_id, wanted)
+            damaged = found.filter(pl.col("name").str.contains(UNDECODABLE))["folder"].unique().to_list()
+            raw += [folder.encode() for folder in damaged]
+            frames.append(_below(found.filter(~pl.col("folder").is_in(damaged)), root))
+        frames += [self._tree(year, snapshot_id, folder, bytes(root)) for folder in raw]
+        return pl.concat(frames).sort("path")
+
+    def _list(self, year: int, snapshot_id: str, folders: list[bytes]) -> pl.DataFrame:
+        """name, folder, size, mtime of the files directly in these folders."""
+        call = self._run(year, ["ls", "--json", "--no-lock", snapshot_id, *folders])
+        nodes = pl.read_ndjson(
+            BytesIO(call.output),
+            schema={"name": pl.String, "type": pl.String, "path": pl.String, "size": pl.Int64, "mtime": pl.String},
+        )
+        text = [folder.decode() for folder in folders]
+        return nodes.filter(pl.col("type") == "file").select(
+            "name",
+            pl.col("path").str.head(-pl.col("name").str.len_chars().cast(pl.Int64) - 1).alias("folder"),
+            pl.col("size").fill_null(0),
+            pl.col("mtime").str.to_datetime(time_unit="us", time_zone="UTC", format="%+", exact=True),
+        ).filter(pl.col("folder").is_in(text))  # fmt: skip
+
+    def _tree(self, year: int, snapshot_id: str, folder: bytes, root: bytes) -> pl.DataFrame:
+        """The files of one folder, read from its tree: there names are escaped as Go escapes strings."""
+        call = self._run(year, ["cat", "tree", "--no-lock", snapshot_id.encode() + b":" + folder], allowed=(0, 1))
+        if call.code:
+            return FILE_SCHEMA.to_frame()
+        nodes = [node for node in json.loads(call.output)["nodes"] if node["type"] == "file"]
+        rows = [
+            {
+                "path": escape_path((folder + b"/" + _unquote(node["name"])).removeprefix(root + b"/")),
+                "size": node.get("size", 0),
+                "mtime": datetime.fromisoformat(node["mtime"]),
+            }
+            for node in nodes
+        ]
+        return pl.DataFrame(rows, schema=FILE_SCHEMA)
+
+    def _is_folder(self) -> bool:
+        return self.location.startswith("/")
+
+    def _run(
+        self,
+        year: int,
+        arguments: list[str | bytes],
+        *,
+        allowed: tuple[int, ...] = (0,),
+        on_line: Callable[[bytes], None] | None = None,
+    ) -> Call:
+        return run_restic(
+            # A cache of a folder on this machine would only double what is read.
+            ["--no-cache", *arguments] if self._is_folder() else arguments,
+            environment={
+                "RESTIC_REPOSITORY": f"{self.location}/{year}",
+                "RESTIC_PASSWORD": self.password.get_secret_value(),
+            },
+            deadline_seconds=self.deadline_seconds,
+            allowed=allowed,
+            on_line=on_line,
+        )
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _below(nodes: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """Nodes with absolute paths as files with escaped paths below `root`."""
+    relative = nodes.with_columns(pl.col("path").str.strip_prefix(f"{root}/"))
+    odd = relative["path"].str.contains(r"[%\x00-\x1f\x7f]")
+    plain = relative.filter(~odd)
+    escaped = relative.filter(odd).with_columns(
+        pl.col("path").map_elements(lambda path: escape_path(path.encode()), return_dtype=pl.String)
+    )
+    return pl.concat([plain, escaped]).select(FILE_SCHEMA.names())
+
+
+# The short escapes of Go's strconv.Quote, with which restic writes the names in a tree.
+_GO_ESCAPES = {"a": b"\a", "b": b"\b", "f": b"\f", "n": b"\n", "r": b"\r", "t": b"\t", "v": b"\v", "\\": b"\\", '"': b'"'}
+_GO_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)", re.DOTALL)
+
+
+def _unquote(name: str) -> bytes:
+    """The bytes of a file's name that Go's strconv.Quote has written."""
+    raw, last = b"", 0
+    for match in _GO_ESCAPE.finditer(name):
+        raw += name[last : match.start()].encode()
+        escape = match.group(1)
+        if escape[0] == "x":
+            raw += bytes([int(escape[1:], 16)])
+        elif escape[0] in "uU":
+            raw += chr(int(escape[1:], 16)).encode()
+        else:
+            raw += _GO_ESCAPES[escape]
+        last = match.end()
+    return raw + name[last:].encode()

@@ -1,0 +1,168 @@
+"""Running the restic program: which one, with what, for how long, and what its exit codes mean.
+
+restic gets its own pipes and process group, so that a killed flow run does not hang on a child that holds its
+output, and a deadline, because restic retries an unreachable store for a quarter of an hour.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+
+OLDEST_VERSION = (0, 19, 1)
+
+# https://restic.readthedocs.io/en/stable/075_scripting.html#exit-codes; anything that is not here is a failure.
+EXIT_CODES: dict[int, tuple[type[VoxkeepError], str]] = {
+    10: (PermanentError, "create it with a first backup, or correct its location"),
+    11: (TransientError, "wait for the other program to end; locks of dead ones are stale after 30 minutes"),
+    12: (PermanentError, "give the password with which the repository was made"),
+    130: (TransientError, "run it again"),
+}
+OUT_OF_SPACE = "no space left on device"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One finished call: exit code, its JSON lines or raw output, and the last words on stderr."""
+
+    code: int
+    output: bytes
+    complaint: str
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """The JSON objects that restic printed, a line each."""
+        for line in self.output.splitlines():
+            if line.startswith(b"{"):
+                yield json.loads(line)
+
+
+@cache
+def find_restic() -> str:
+    """Path of the restic to use: `VOXKEEP_RESTIC`, the one on PATH, or the project's own in `.tools`.
+
+    Raises:
+        SettingsError: there is none, or only one older than 0.19.1.
+    """
+    beside = Path(__file__).resolve().parents[1] / ".tools" / "restic"
+    candidates = [os.environ.get("VOXKEEP_RESTIC"), shutil.which("restic"), str(beside)]
+    found = []
+    for program in candidates:
+        if program and Path(program).exists():
+            version = _version(program)
+            if version >= OLDEST_VERSION:
+                return program
+            found.append(f"{program} is {'.'.join(map(str, version))}")
+    raise SettingsError(
+        operation="find restic",
+        subject="restic 0.19.1 or newer",
+        cause="; ".join(found) or "there is none on PATH",
+        remedy="run `make tools`, or set VOXKEEP_RESTIC to a newer one (older ones hide missing files)",
+    )
+
+
+def _version(program: str) -> tuple[int, ...]:
+    text = subprocess.run([program, "version"], capture_output=True, text=True, check=False, timeout=30).stdout
+    match = re.match(r"restic (\d+)\.(\d+)\.(\d+)", text)
+    return tuple(int(part) for part in match.groups()) if match else (0, 0, 0)
+
+
+def run_restic(
+    arguments: list[str | bytes],
+    *,
+    environment: dict[str, str],
+    deadline_seconds: float,
+    allowed: tuple[int, ...] = (0,),
+    on_line: Callable[[bytes], None] | None = None,
+) -> Call:
+    """The finished call of `restic <arguments>`.
+
+    `on_line` gets each line of output as it comes (it is then not kept). Secrets go by `environment`, never by
+    `arguments`.
+
+    Raises:
+        PermanentError, TransientError: restic ended with a code that is not in `allowed`, or ran too long.
+    """
+    with TemporaryFile() as complaints, TemporaryFile() as output:
+        process = subprocess.Popen(
+            [find_restic(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if on_line else output,
+            stderr=complaints,
+            env=_base_environment() | environment,
+            start_new_session=True,
+        )
+        try:
+            if on_line and process.stdout:
+                for line in process.stdout:
+                    on_line(line)
+            code = process.wait(timeout=deadline_seconds)
+        except subprocess.TimeoutExpired:
+            raise TransientError(
+                operation=f"run restic {os.fsdecode(arguments[0])}",
+                subject=environment.get("RESTIC_REPOSITORY", "the repository"),
+                cause=f"it did not end within {deadline_seconds:.0f} s and was stopped",
+                remedy="check that the store answers, then run it again: nothing is left half-written",
+            ) from None
+        finally:
+            _stop(process)
+        complaints.seek(0)
+        output.seek(0)
+        call = Call(code, output.read(), _last_words(complaints.read()))
+    if code not in allowed:
+        raise _failure(os.fsdecode(arguments[0]), environment.get("RESTIC_REPOSITORY", ""), call)
+    return call
+
+
+def _base_environment() -> dict[str, str]:
+    kept = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CACHE_HOME")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End restic and whatever it started; a clean stop first, so that it removes its lock."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _last_words(raw: bytes) -> str:
+    """What restic said on stderr, as one line: with --json its errors are objects there."""
+    words = []
+    for line in raw.decode(errors="replace").splitlines():
+        text = line.strip()
+        if text.startswith("{"):
+            message = json.loads(text)
+            text = str(message.get("message") or message.get("error", {}).get("message") or "")
+        if text and text not in words:
+            words.append(text.removeprefix("Fatal: ").split("\n")[0])
+    return "; ".join(words[-3:])
+
+
+def _failure(verb: str, repository: str, call: Call) -> VoxkeepError:
+    kind, remedy = EXIT_CODES.get(
+        call.code, (PermanentError, "read restic's words above; `restic check` tells whether the repository is sound")
+    )
+    if OUT_OF_SPACE in call.complaint.lower():
+        kind, remedy = PermanentError, "free some space there, then run it again: nothing is left half-written"
+    return kind(
+        operation=f"run restic {verb}",
+        subject=f"repository {repository}",
+        cause=f"{call.complaint or 'it gave no reason'} (exit code {call.code})",
+        remedy=remedy,
+    )

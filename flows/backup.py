@@ -1,0 +1,317 @@
+"""At the site: extract → inventory → backup → confirm.
+
+Recordings come first: an extract that fails is told at the end, after the recordings are safe.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from blocks.business import STAGING, Business, SiteSettings
+from blocks.disk import Scan, read_files, scan
+from blocks.errors import SettingsError, VoxkeepError
+from blocks.lock import exclusive
+from blocks.paths import unescape_path
+from blocks.repository import Backup, Repository
+from blocks.source import Resource, SourceDatabase, write_datapackage
+from flows.days import days_between, start_of, today, window
+from reconcile.arrivals import vanished
+from reconcile.frames import INVENTORY, conform
+from reconcile.recordings import name_files
+from reconcile.rules import Rules
+
+
+@dataclass(frozen=True)
+class Place:
+    """One site of one business, with its blocks and rules."""
+
+    business: Business
+    site: str
+    settings: SiteSettings
+    rules: Rules
+    repository: Repository
+    database: SourceDatabase | None
+
+    @property
+    def root(self) -> Path:
+        """The recordings root, with symbolic links resolved: of a link restic would keep only the link."""
+        return Path(self.settings.recordings).resolve()
+
+    @property
+    def staging(self) -> Path:
+        """What goes into the snapshot beside the recordings."""
+        return Path(self.settings.staging).resolve() / STAGING
+
+
+@flow(name="backup", flow_run_name="backup {business}/{site}")
+def backup(business: str, site: str, day: date | None = None) -> dict[str, Any]:
+    """Back up one site: the business days up to `day` (today, where not given) and all its recordings.
+
+    Run twice, or after kill -9, it ends in the same state; where nothing has changed no snapshot is added.
+    """
+    place = load_place(business, site)
+    now = datetime.now(UTC)
+    until = day or today(now, place.rules.time_zone)
+    with exclusive(Path(place.settings.staging) / "backup.lock", f"back up {business}/{site}"):
+        last = latest_snapshot(place.repository, until.year)
+        days = open_days(place, until, last)
+        disk = scan_recordings(place)
+        packed, failures = extract(place, days)
+        inventory = take_inventory(place, disk, days, now, complete=last is None)
+        content = stage(place, days, disk, inventory)
+        taken = take_snapshot(place, until, content, last)
+        lost = confirm(place, until.year, taken, inventory)
+    if failures:
+        raise failures[0]
+    return {
+        "business": business, "site": site, "day": until.isoformat(), "snapshot_id": taken, "rows": packed,
+        "recordings": inventory.height, "bytes": int(inventory["size"].sum()),
+        "in_progress": inventory.filter(pl.col("state") == "in_progress").height,
+        "vanished": lost["path"].to_list(), "refused": disk.refused["path"].to_list(),
+    }  # fmt: skip
+
+
+def load_place(business: str, site: str) -> Place:
+    """The site with its blocks.
+
+    Raises:
+        SettingsError: the business has no such site.
+    """
+    settings = Business.load(business)
+    if site not in settings.sites:
+        raise SettingsError(
+            operation=f"work on {business}/{site}",
+            subject=f"site {site}",
+            cause=f"{business} has the sites {', '.join(settings.sites)}",
+            remedy="name one of them, or add the site to the YAML and run `voxkeep apply`",
+        )
+    place = settings.sites[site]
+    return Place(
+        business=settings,
+        site=site,
+        settings=place,
+        rules=Rules.model_validate(settings.rules),
+        repository=Repository.load(f"{business}--{site}"),
+        database=SourceDatabase.load(f"{business}--{site}") if place.sql else None,
+    )
+
+
+@dataclass(frozen=True)
+class Last:
+    """The site's newest snapshot: its id, business day, and a digest of all that it holds."""
+
+    snapshot_id: str
+    year: int
+    day: date
+    content: str
+
+
+def latest_snapshot(repository: Repository, year: int) -> Last | None:
+    """The site's newest snapshot in this year's repository or last year's; None where there is none yet."""
+    for candidate in (year, year - 1):
+        found = repository.snapshots(candidate)
+        if found.height:
+            newest = found.row(-1, named=True)
+            tags = dict(tag.split("=", 1) for tag in newest["tags"] if "=" in tag)
+            return Last(newest["snapshot_id"], candidate, date.fromisoformat(tags["day"]), tags.get("content", ""))
+    return None
+
+
+def open_days(place: Place, until: date, last: Last | None) -> list[date]:
+    """The business days to take: `lookback` days and any day since the last backup, none before `since`."""
+    first = until - timedelta(days=place.business.lookback_days)
+    if last and last.day < first:
+        first = last.day
+    return days_between(min(max(first, place.settings.since or first), until), until)
+
+
+@task(name="scan", cache_policy=NO_CACHE)
+def scan_recordings(place: Place) -> Scan:
+    """What lies below the recordings root; what is no plain file is told and never opened."""
+    disk = scan(place.root)
+    for row in disk.refused.iter_rows(named=True):
+        get_run_logger().warning("not a recording, not opened: %s (%s)", row["path"], row["reason"])
+    return disk
+
+
+@task(name="extract", cache_policy=NO_CACHE)
+def extract(place: Place, days: list[date]) -> tuple[int, list[VoxkeepError]]:
+    """Rows extracted into the new staging folder, and what went wrong with single datasets."""
+    folder = _new_staging(place)
+    resources: list[Resource] = []
+    failures: list[VoxkeepError] = []
+    for dataset, sql in place.settings.sql.items():
+        try:
+            resources += _extract_dataset(place, dataset, sql, days, folder)
+        except VoxkeepError as error:
+            get_run_logger().error("dataset %s of %s/%s: %s", dataset, place.business.business, place.site, error)
+            failures.append(error)
+    write_datapackage(folder, resources)
+    for dataset, source in place.settings.dropped.items():
+        _take_dropped(Path(source), folder / "dropped" / dataset, start_of(days[0], place.rules.time_zone))
+    rows = sum(resource.rows for resource in resources)
+    get_run_logger().info("%d rows of %d extracts, %s to %s", rows, len(resources), days[0], days[-1])
+    return rows, failures
+
+
+def _new_staging(place: Place) -> Path:
+    """An empty folder beside the staging folder, which it will replace."""
+    folder = place.staging.with_suffix(".part")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], folder: Path) -> list[Resource]:
+    if place.database is None:
+        raise SettingsError(
+            operation=f"extract {dataset} of {place.business.business}/{place.site}", subject=f"site {place.site}",
+            cause="it has no database", remedy="give it a `database`, or name the dataset's `sites`",
+        )  # fmt: skip
+    rules = place.rules
+    source_zone = rules.datasets[dataset].time_zone or rules.time_zone
+    resources = []
+    for day in days:
+        bounds = window(day, rules.time_zone, source_zone)
+        target = folder / "extracts" / dataset / f"{day}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = place.database.extract(sql, dict(bounds), target)
+        resources.append(
+            Resource(
+                path=f"extracts/{dataset}/{day}.csv", dataset=dataset, columns=done.columns, rows=done.rows,
+                bytes=done.bytes, sha256=done.sha256, start=bounds["start"], end=bounds["end"],
+                sql_sha256=hashlib.sha256(sql.encode()).hexdigest(),
+            )  # fmt: skip
+        )
+    return resources
+
+
+def _take_dropped(source: Path, target: Path, since: datetime) -> None:
+    """Copy what another system has dropped since then, as it is, with the datapackages beside it."""
+    if not source.is_dir():
+        raise SettingsError(
+            operation="take ready-made files", subject=str(source), cause="there is no such folder",
+            remedy="create it, or correct `dropped` in the site's settings",
+        )  # fmt: skip
+    target.mkdir(parents=True)
+    for file in sorted(source.iterdir()):
+        arrived = max(file.lstat().st_mtime, file.lstat().st_ctime)
+        if file.is_file() and not file.is_symlink() and datetime.fromtimestamp(arrived, UTC) >= since:
+            shutil.copy2(file, target / file.name)
+
+
+@task(name="inventory", cache_policy=NO_CACHE)
+def take_inventory(place: Place, disk: Scan, days: list[date], now: datetime, *, complete: bool) -> pl.DataFrame:
+    """The recordings (INVENTORY) of the open days, and whatever else has arrived since their start.
+
+    The first backup of a site (`complete`) takes every recording since the site's first day. Unchanged files are
+    not hashed again.
+    """
+    rules = place.rules
+    named = name_files(disk.files, business=place.business.business, site=place.site, rules=rules)
+    arrived = pl.col("arrived_at") >= start_of(days[0], rules.time_zone)
+    wanted = named.filter(complete | pl.col("day").is_between(days[0], days[-1]) | arrived)
+    if place.settings.since:
+        wanted = wanted.filter(pl.col("day") >= place.settings.since)
+    read = read_files(
+        place.root, wanted.select(disk.files.columns),
+        cache=Path(place.settings.staging) / "hashes.parquet", now=now,
+        quiet_period_seconds=place.business.quiet_period_seconds,
+    )  # fmt: skip
+    inventory = name_files(read, business=place.business.business, site=place.site, rules=rules)
+    states = inventory["state"].value_counts().sort("state").rows()
+    get_run_logger().info("%d recordings on site: %s", inventory.height, ", ".join(f"{n} {s}" for s, n in states))
+    return conform(inventory, INVENTORY).sort("path")
+
+
+@task(name="stage", cache_policy=NO_CACHE)
+def stage(place: Place, days: list[date], disk: Scan, inventory: pl.DataFrame) -> str:
+    """Put the new staging folder in place; returns a digest of all that the snapshot will hold."""
+    folder = place.staging.with_suffix(".part")
+    inventory.write_parquet(folder / "inventory.parquet", compression="zstd", statistics=True)
+    everything = disk.files.select("path", "size", "mtime_ns").hash_rows(seed=1).sort()
+    run = {
+        "business": place.business.business, "site": place.site, "day": days[-1].isoformat(),
+        "first_day": days[0].isoformat(), "root": str(place.root),
+        "datasets": {name: rules.kind for name, rules in place.rules.datasets.items()},
+        "version": version("voxkeep"),
+        "settings": place.business.model_dump(mode="json", include=set(Business.model_fields) - {"block_type_slug"}),
+        "disk": {"files": disk.files.height, "digest": _digest(everything.to_numpy().tobytes())},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(run, ensure_ascii=False, indent=1, sort_keys=True))
+    content = _digest(*(_named_content(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()))
+    shutil.rmtree(place.staging, ignore_errors=True)
+    folder.rename(place.staging)
+    return content
+
+
+def _named_content(folder: Path, file: Path) -> bytes:
+    with file.open("rb") as handle:
+        return bytes(file.relative_to(folder)) + b"\0" + hashlib.file_digest(handle, "sha256").digest()
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+@task(name="snapshot", cache_policy=NO_CACHE)
+def take_snapshot(place: Place, until: date, content: str, last: Last | None) -> str:
+    """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
+    logger = get_run_logger()
+    if last and last.year == until.year and last.content == content:
+        logger.info("nothing has changed since snapshot %s", last.snapshot_id[:8])
+        return last.snapshot_id
+    place.repository.create(until.year)
+    run = flow_run.get_name() or "by-hand"
+    tags = ["latest", f"business={place.business.business}", f"site={place.site}", f"run={run.replace(',', ' ')}",
+            f"day={until}", f"content={content}"]  # fmt: skip
+    parent = last.snapshot_id if last and last.year == until.year else None
+    done: Backup = place.repository.backup(
+        until.year, [place.root, place.staging], host=place.site, tags=tags, parent=parent,
+        on_progress=_progress(logger.info),
+    )  # fmt: skip
+    logger.info("snapshot %s: %d new files, %d changed, %d bytes added", done.snapshot_id[:8], done.files_new, done.files_changed, done.bytes_added)
+    if not done.complete:
+        logger.warning("restic could not read everything: %s", done.complaint)
+    return done.snapshot_id
+
+
+def _progress(say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
+    """Tell every further tenth of the work."""
+    told = [0]
+
+    def hear(status: dict[str, Any]) -> None:
+        tenth = int(status.get("percent_done", 0) * 10)
+        if tenth > told[0]:
+            told[0] = tenth
+            say("backup %d %%, %d of %d files", tenth * 10, status.get("files_done", 0), status.get("total_files", 0))
+
+    return hear
+
+
+@task(name="confirm", cache_policy=NO_CACHE)
+def confirm(place: Place, year: int, snapshot_id: str, inventory: pl.DataFrame) -> pl.DataFrame:
+    """The recordings of the inventory that the snapshot does not hold."""
+    root = place.root
+    folders = sorted({_folder(root, path) for path in inventory["path"]})
+    held = place.repository.files(year, snapshot_id, root, folders)
+    lost = vanished(inventory, held)
+    for path in lost["path"]:
+        get_run_logger().error("vanished before it was in the snapshot: %s", path)
+    get_run_logger().info("snapshot %s holds %d of %d recordings", snapshot_id[:8], inventory.height - lost.height, inventory.height)
+    return lost
+
+
+def _folder(root: Path, path: str) -> bytes:
+    return (bytes(root) + b"/" + unescape_path(path)).rpartition(b"/")[0]

@@ -1,0 +1,31 @@
+"""Business days and the instants between which they lie."""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def today(now: datetime, time_zone: str) -> date:
+    """The business day of this instant."""
+    return now.astimezone(ZoneInfo(time_zone)).date()
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """All days from `first` to `last`, both included."""
+    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def with_neighbours(days: list[date]) -> list[date]:
+    """The days, and the one before and behind: a call near midnight has its recording there."""
+    return days_between(days[0] - timedelta(days=1), days[-1] + timedelta(days=1))
+
+
+def start_of(day: date, time_zone: str) -> datetime:
+    """The instant at which the day begins."""
+    return datetime.combine(day, time.min, ZoneInfo(time_zone))
+
+
+def window(day: date, time_zone: str, source_time_zone: str) -> dict[str, str]:
+    """`start` and `end` of the day `[start, end)` as the source's clock writes them, for the SQL to bind."""
+    bounds = {"start": start_of(day, time_zone), "end": start_of(day + timedelta(days=1), time_zone)}
+    zone = ZoneInfo(source_time_zone)
+    return {name: instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") for name, instant in bounds.items()}

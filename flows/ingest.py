@@ -1,0 +1,337 @@
+"""Centrally: discover → restore → verify → publish → index.
+
+A snapshot counts as ingested only when all of it is done, so that a run which is killed is simply run again.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.business import STAGING, Business
+from blocks.catalog import Catalog
+from blocks.disk import hash_files
+from blocks.index import CatalogIndex
+from blocks.lock import exclusive
+from blocks.paths import join_below, unescape_path
+from blocks.repository import Repository
+from blocks.source import read_datapackage
+from blocks.store import ObjectStore, Publication
+from flows.days import with_neighbours
+from reconcile import arrivals
+from reconcile.calls import read_calls, read_notes
+from reconcile.documents import documents
+from reconcile.frames import (
+    CALLS, EXTRACTS, INVENTORY, NOTES, QUARANTINE, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, Frame, conform,
+)  # fmt: skip
+from reconcile.matching import match
+from reconcile.recordings import object_key
+from reconcile.rules import Rules
+from reconcile.tables import read_table
+
+# More folders than this are restored by folders above them: each takes a call of restic.
+FEW_FOLDERS = 6
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The central side of one site of one business, with its blocks and rules."""
+
+    business: Business
+    site: str
+    rules: Rules
+    repository: Repository
+    catalog: Catalog
+    store: ObjectStore
+    index: CatalogIndex
+
+    def read(self, frame: Frame, days: list[date]) -> pl.DataFrame:
+        """The site's partitions of these days."""
+        return self.catalog.read(frame.name, self.business.business, self.site, days, frame.schema)
+
+    def write(self, frame: Frame, day: date, rows: pl.DataFrame) -> None:
+        """Replace one partition."""
+        self.catalog.write(frame.name, self.business.business, self.site, day, conform(rows, frame))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that is not ingested yet: what restic knows, and what its run.json says."""
+
+    snapshot_id: str
+    year: int
+    taken_at: Any
+    folder: Path
+    root: str
+    day: date
+    first_day: date
+    kinds: dict[str, str]
+
+
+@flow(name="ingest", flow_run_name="ingest {business}")
+def ingest(business: str, site: str | None = None) -> dict[str, Any]:
+    """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first."""
+    settings = Business.load(business)
+    done: dict[str, Any] = {"business": business, "snapshots": [], "restored": 0, "published": 0, "quarantined": 0}
+    for name in [site] if site else list(settings.sites):
+        centre = load_centre(settings, name)
+        with exclusive(settings.lock(f"ingest-{name}"), f"ingest {business}/{name}"):
+            for row in discover(centre).iter_rows(named=True):
+                ingested = ingest_snapshot(centre, row)
+                done["snapshots"].append(row["snapshot_id"])
+                for count, value in ingested.items():
+                    done[count] += value
+    return done
+
+
+def load_centre(settings: Business, site: str) -> Centre:
+    """The central side of one site, with its blocks."""
+    name = settings.business
+    return Centre(
+        business=settings,
+        site=site,
+        rules=Rules.model_validate(settings.rules),
+        repository=Repository.load(f"{name}--{site}"),
+        catalog=Catalog.load(name),
+        store=ObjectStore.load(name),
+        index=CatalogIndex.load(name),
+    )
+
+
+@task(name="discover", cache_policy=NO_CACHE)
+def discover(centre: Centre) -> pl.DataFrame:
+    """The site's snapshots that are not ingested, oldest first: snapshot_id, year, day, taken_at, paths."""
+    found = [
+        centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year"))
+        for year in centre.repository.years()
+    ]
+    if not found:
+        return pl.DataFrame(schema={"snapshot_id": pl.String})
+    ours = arrivals.with_day(pl.concat(found))
+    fresh = arrivals.not_ingested(ours, centre.read(SNAPSHOTS, _days(ours)))
+    get_run_logger().info("%s/%s: %d new snapshots of %d", centre.business.business, centre.site, fresh.height, ours.height)
+    return fresh
+
+
+def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
+    """Take in one snapshot; returns how many recordings were restored and published, and rows set aside."""
+    snapshot = unpack(centre, row)
+    inventory = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
+    fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
+    restore(centre, snapshot, fresh)
+    held = list_held(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
+    restored = verify(centre, snapshot, fresh)
+    published = publish(centre, fresh, restored)
+    quarantined = catalogue(centre, snapshot, inventory, held, restored)
+    index(centre, snapshot, inventory)
+    finish(centre, snapshot, restored)
+    return {"restored": restored.height, "published": published, "quarantined": quarantined}
+
+
+def _days(frame: pl.DataFrame) -> list[date]:
+    return frame["day"].drop_nulls().unique().sort().to_list()
+
+
+@task(name="unpack", cache_policy=NO_CACHE)
+def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
+    """Restore what the site has put beside its recordings, and read what it says of itself."""
+    folder = centre.business.work(centre.site) / row["snapshot_id"]
+    shutil.rmtree(folder, ignore_errors=True)
+    staging = next(path for path in row["paths"] if Path(path).name == STAGING)
+    centre.repository.restore(row["year"], row["snapshot_id"], Path(staging), folder)
+    run = json.loads((folder / "run.json").read_text())
+    return Snapshot(
+        snapshot_id=row["snapshot_id"], year=row["year"], taken_at=row["taken_at"], folder=folder, root=run["root"],
+        day=date.fromisoformat(run["day"]), first_day=date.fromisoformat(run["first_day"]), kinds=run["datasets"],
+    )  # fmt: skip
+
+
+@task(name="restore", cache_policy=NO_CACHE)
+def restore(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> None:
+    """Restore the folders in which there is something new: the inventory against the catalog is the difference.
+
+    It is exact to the file and keeps names without loss, which `restic diff` does not.
+    """
+    folders = _few({unescape_path(path).rpartition(b"/")[0] for path in fresh["path"]})
+    target = centre.business.restored(centre.site)
+    for folder in folders:
+        source = snapshot.root.encode() + (b"/" + folder if folder else b"")
+        centre.repository.restore(snapshot.year, snapshot.snapshot_id, source, target / Path(_path(folder)))
+    get_run_logger().info("%d recordings to restore, from %d folders", fresh.height, len(folders))
+
+
+def _path(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _few(folders: set[bytes]) -> list[bytes]:
+    """Folders that hold all these folders, few enough for a call of restic each."""
+    while len(folders) > FEW_FOLDERS:
+        deepest = max(folder.count(b"/") for folder in folders)
+        folders = {
+            folder.rpartition(b"/")[0] if folder.count(b"/") == deepest else folder for folder in folders
+        }
+    return sorted(f for f in folders if not any(f != other and _inside(f, other) for other in folders))
+
+
+def _inside(folder: bytes, other: bytes) -> bool:
+    return other == b"" or folder.startswith(other + b"/")
+
+
+@task(name="list", cache_policy=NO_CACHE)
+def list_held(centre: Centre, snapshot: Snapshot, wanted: pl.DataFrame) -> pl.DataFrame:
+    """SNAPSHOT_FILES: what the snapshot itself says it holds of the wanted recordings."""
+    root = Path(snapshot.root)
+    folders = sorted({(bytes(root) + b"/" + unescape_path(path)).rpartition(b"/")[0] for path in wanted["path"]})
+    files = centre.repository.files(snapshot.year, snapshot.snapshot_id, root, folders)
+    return arrivals.held_recordings(wanted, files, snapshot.snapshot_id)
+
+
+@task(name="verify", cache_policy=NO_CACHE)
+def verify(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> pl.DataFrame:
+    """RESTORED: the restored files by their own bytes; one that is wrong is fetched again, once.
+
+    restic does not mend a file whose size and mtime are right, so a wrong one is removed first.
+    """
+    root = centre.business.restored(centre.site)
+    restored = _hashed(root, fresh, snapshot)
+    wrong = arrivals.damaged(fresh, restored)
+    if wrong.height:
+        get_run_logger().warning("%d restored files have wrong bytes; fetching them again", wrong.height)
+        for path in wrong["path"]:
+            Path(_path(join_below(root, path))).unlink(missing_ok=True)
+        restore.fn(centre, snapshot, wrong)
+        again = _hashed(root, wrong, snapshot)
+        restored = arrivals.instead(restored, again)
+    get_run_logger().info("%d of %d restored files verified", fresh.height - arrivals.damaged(fresh, restored).height, fresh.height)
+    return restored
+
+
+def _hashed(root: Path, wanted: pl.DataFrame, snapshot: Snapshot) -> pl.DataFrame:
+    hashed = hash_files(root, wanted["path"].to_list())
+    return arrivals.restored_recordings(wanted, hashed, snapshot.snapshot_id)
+
+
+@task(name="publish", cache_policy=NO_CACHE)
+def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
+    """Publish each proved recording as one object, created once; returns how many were new."""
+    root = centre.business.restored(centre.site)
+    ready = arrivals.ready_to_publish(fresh, restored).with_columns(object_key().alias("key"))
+    done = centre.store.publish(
+        Publication(
+            key=row["key"], source=join_below(root, row["path"]), size=row["size"], sha256=row["sha256"],
+            metadata={"name": row["path"]},
+        )  # fmt: skip
+        for row in ready.iter_rows(named=True)
+    )
+    get_run_logger().info("%d recordings published, %d were there", done.created, done.already)
+    return int(done.created)
+
+
+@task(name="catalogue", cache_policy=NO_CACHE)
+def catalogue(
+    centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame, held: pl.DataFrame, restored: pl.DataFrame
+) -> int:
+    """Take everything into the catalog, a partition a day; returns the number of rows set aside."""
+    for frame, arrived in ((INVENTORY, inventory), (SNAPSHOT_FILES, held), (RESTORED, restored)):
+        for day in _days(arrived):
+            part = arrived.filter(pl.col("day") == day)
+            centre.write(frame, day, arrivals.newest_versions(centre.read(frame, [day]), part))
+    tables = _read_tables(centre, snapshot)
+    files = tables[EXTRACTS.name].select("dataset", "source_file")
+    if files.height:
+        for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS):
+            arrived = tables[frame.name]
+            for day in sorted({*_covered(snapshot), *_days(arrived)}):
+                part = arrived.filter(pl.col("day") == day)
+                known = centre.read(frame, [day])
+                if known.height or part.height:
+                    centre.write(frame, day, arrivals.replace_files(known, part, files))
+    return tables[QUARANTINE.name].height
+
+
+def _covered(snapshot: Snapshot) -> list[date]:
+    return pl.date_range(snapshot.first_day, snapshot.day, "1d", eager=True).to_list()
+
+
+def _read_tables(centre: Centre, snapshot: Snapshot) -> dict[str, pl.DataFrame]:
+    """CALLS, NOTES, QUARANTINE and EXTRACTS of all files that came with the snapshot, by their names."""
+    read: dict[str, list[pl.DataFrame]] = {frame.name: [frame.empty()] for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS)}
+    for file in sorted(snapshot.folder.glob("extracts/*/*.csv")):
+        _read_file(centre, snapshot, file, date.fromisoformat(file.stem), read)
+    for file in sorted(snapshot.folder.glob("dropped/*/*")):
+        if not file.name.endswith("datapackage.json"):
+            _read_file(centre, snapshot, file, None, read)
+    return {name: pl.concat(parts) for name, parts in read.items()}
+
+
+def _read_file(
+    centre: Centre, snapshot: Snapshot, file: Path, day: date | None, read: dict[str, list[pl.DataFrame]]
+) -> None:
+    """Read one file; a ready-made one belongs to the first day of its rows."""
+    dataset, source_file = file.parent.name, str(file.relative_to(snapshot.folder))
+    rules = centre.rules.datasets.get(dataset)
+    if rules is None:
+        get_run_logger().warning("%s: the settings no longer know the dataset %s", source_file, dataset)
+        return
+    table = read_table(file, header=rules.header)
+    reader, frame = (read_notes, NOTES) if rules.kind == "notes" else (read_calls, CALLS)
+    rows, set_aside = reader(
+        table, business=centre.business.business, site=centre.site, dataset=dataset, rules=rules,
+        time_zone=centre.rules.time_zone, source_file=source_file, day=day,
+    )  # fmt: skip
+    day = day or rows["day"].min() or snapshot.day
+    read[frame.name].append(rows.with_columns(pl.col("day").fill_null(day)))
+    read[QUARANTINE.name].append(set_aside.with_columns(pl.col("day").fill_null(day)))
+    read[EXTRACTS.name].append(_arrival(centre, snapshot, file, day, rows.height, set_aside.height))
+
+
+def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int, set_aside: int) -> pl.DataFrame:
+    """EXTRACTS: one file as it arrived, beside what its datapackage says of it."""
+    beside = [file.with_name(f"{file.stem}.datapackage.json"), file.with_name("datapackage.json"), snapshot.folder / "datapackage.json"]
+    package = next((path for path in beside if path.is_file()), None)
+    sent: dict[str, Any] = {}
+    if package:
+        said = read_datapackage(package)
+        mine = said.filter(pl.col("path") == str(file.relative_to(package.parent)))
+        sent = mine.row(0, named=True) if mine.height else {}
+    found = hash_files(file.parent, [file.name]).row(0, named=True)
+    row = {
+        "business": centre.business.business, "site": centre.site, "day": day, "dataset": file.parent.name,
+        "source_file": str(file.relative_to(snapshot.folder)), "expected_rows": sent.get("rows"),
+        "expected_bytes": sent.get("bytes"), "expected_sha256": sent.get("sha256"), "rows_in": ok + set_aside,
+        "rows_ok": ok, "rows_quarantined": set_aside, "bytes": found["size"], "sha256": found["sha256"],
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=EXTRACTS.schema)
+
+
+@task(name="index", cache_policy=NO_CACHE)
+def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
+    """Bring the call index of the days concerned up to date: every call with its notes and recordings."""
+    days = sorted({*_covered(snapshot), *_days(inventory)})
+    around = with_neighbours(days)
+    calls, notes, recordings = (centre.read(frame, around) for frame in (CALLS, NOTES, INVENTORY))
+    matches = match(calls.unique("call_uid", keep="first", maintain_order=True).lazy(), recordings.lazy(), centre.rules)
+    found = documents(calls, notes, recordings, matches, centre.rules.numbers)
+    for day in days:
+        centre.index.replace(centre.business.business, centre.site, day, found.filter(pl.col("day") == day))
+    get_run_logger().info("%d calls indexed, %d with a recording", found.height, matches.links["call_uid"].n_unique())
+
+
+@task(name="finish", cache_policy=NO_CACHE)
+def finish(centre: Centre, snapshot: Snapshot, restored: pl.DataFrame) -> None:
+    """Remember that the snapshot is ingested: the last step, so that a killed run is taken up again."""
+    row = {
+        "business": centre.business.business, "site": centre.site, "day": snapshot.day, "snapshot_id": snapshot.snapshot_id,
+        "repository_year": snapshot.year, "taken_at": snapshot.taken_at, "first_day": snapshot.first_day,
+        "files": restored.height, "bytes": int(restored["size"].sum()),
+    }  # fmt: skip
+    known = centre.read(SNAPSHOTS, [snapshot.day])
+    centre.write(SNAPSHOTS, snapshot.day, arrivals.with_snapshot(known, pl.DataFrame([row], schema=SNAPSHOTS.schema)))
+    shutil.rmtree(snapshot.folder, ignore_errors=True)

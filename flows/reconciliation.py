@@ -1,0 +1,225 @@
+"""Daily: trace → findings → summary → expectations → report → notify."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from blocks.business import Business
+from blocks.expectations import check_expectations
+from blocks.notifier import Delivery, Notifier
+from flows.days import days_between, start_of, today, with_neighbours
+from flows.ingest import Centre, load_centre
+from reconcile import findings as kinds
+from reconcile.frames import (
+    CALLS, EXTRACTS, FILE_TYPES, FINDINGS, INVENTORY, NOTES, QUARANTINE, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, SUMMARY,
+    TRACE,
+)  # fmt: skip
+from reconcile.ledger import carry_on
+from reconcile.report import ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.summary import file_types, summarise
+from reconcile.trace import Stations, Traced, trace
+
+# The days before the window that the report still shows, for the trend and for what is still open.
+TREND_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written for people, and how much is open."""
+
+    page: Path
+    brief: str
+    open_critical: int
+    open_major: int
+
+
+@flow(name="reconcile", flow_run_name="reconcile {business}")
+def reconcile(business: str, site: str | None = None, day: date | None = None) -> dict[str, Any]:
+    """Reconcile the business's open days up to `day` (today, where not given) at every station, and report."""
+    settings = Business.load(business)
+    now = datetime.now(UTC)
+    names = [site] if site else list(settings.sites)
+    centres = [load_centre(settings, name) for name in names]
+    until = day or today(now, centres[0].rules.time_zone)
+    days = days_between(until - timedelta(days=settings.lookback_days), until)
+    with exclusive_reconciliation(settings):
+        for centre in centres:
+            traced = trace_site(centre, days)
+            found = find(centre, days, traced, until, now)
+            summarise_site(centre, days, traced, found)
+        checked = expectations(settings, centres, days, until)
+        report = write_report(settings, centres, days, until, now)
+        delivered = notify(settings, until, report)
+    return {
+        "business": business, "day": until.isoformat(), "report": str(report.page),
+        "open_critical": report.open_critical, "open_major": report.open_major,
+        "expectations": checked, "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
+    }  # fmt: skip
+
+
+def exclusive_reconciliation(settings: Business) -> Any:
+    """One reconciliation of a business at a time: the ledger is read, then written."""
+    from blocks.lock import exclusive  # noqa: PLC0415
+
+    return exclusive(settings.lock("reconcile"), f"reconcile {settings.business}")
+
+
+@task(name="trace", cache_policy=NO_CACHE)
+def trace_site(centre: Centre, days: list[date]) -> Traced:
+    """The trace of one site: the days and their neighbours, for calls and recordings around midnight."""
+    around = with_neighbours(days)
+    stations = Stations(
+        snapshot_files=centre.read(SNAPSHOT_FILES, around).lazy(),
+        restored=centre.read(RESTORED, around).lazy(),
+        listing=pl.concat([centre.store.listing(f"{day}/") for day in around]).lazy(),
+        indexed=centre.index.links(centre.business.business, centre.site, around).lazy(),
+    )
+    calls, inventory = centre.read(CALLS, around), centre.read(INVENTORY, around)
+    traced = trace(calls.lazy(), inventory.lazy(), stations, centre.rules)
+    rows = traced.trace.filter(pl.col("day").is_in(days)).collect()
+    for day in days:
+        part = rows.filter(pl.col("day") == day)
+        if part.height or centre.read(TRACE, [day]).height:
+            centre.write(TRACE, day, part)
+    get_run_logger().info("%s: %d rows of trace, %s to %s", centre.site, rows.height, days[0], days[-1])
+    return Traced(rows.lazy(), traced.clock, traced.matches)
+
+
+@task(name="findings", cache_policy=NO_CACHE)
+def find(centre: Centre, days: list[date], traced: Traced, as_of: date, now: datetime) -> pl.DataFrame:
+    """The site's ledger (FINDINGS) of these days, brought up to date."""
+    matching = centre.rules.matching
+    parts = [
+        kinds.in_trace(traced.trace, matching),
+        kinds.repeated_calls(centre.read(CALLS, days).lazy()),
+        kinds.quarantined_rows(centre.read(QUARANTINE, days).lazy()),
+        kinds.mismatched_extracts(centre.read(EXTRACTS, days).lazy()),
+        kinds.skewed_clocks(traced.clock, centre.business.business, matching),
+        kinds.overdue_backups(_due(centre, days, now), _snapshots(centre, days).lazy()),
+    ]
+    found = kinds.collect_findings(parts, as_of)
+    ledger = []
+    for day in days:
+        known = centre.read(FINDINGS, [day])
+        part = carry_on(known, found.filter(pl.col("day") == day), as_of)
+        if part.height or known.height:
+            centre.write(FINDINGS, day, part)
+        ledger.append(part)
+    together = pl.concat(ledger)
+    counts = together["status"].value_counts().sort("status").rows()
+    get_run_logger().info("%s: findings %s", centre.site, ", ".join(f"{n} {status}" for status, n in counts) or "none")
+    return together
+
+
+def _due(centre: Centre, days: list[date], now: datetime) -> pl.DataFrame:
+    """The days (business, site, day) of which the site's backup is due by now."""
+    since = centre.business.sites[centre.site].since or days[-1]
+    grace = timedelta(days=1, hours=centre.business.backup_due_hours)
+    due = [day for day in days if day >= since and start_of(day, centre.rules.time_zone) + grace <= now]
+    return pl.DataFrame(
+        {"business": centre.business.business, "site": centre.site, "day": due},
+        schema={"business": pl.String, "site": pl.String, "day": pl.Date},
+    )
+
+
+def _snapshots(centre: Centre, days: list[date]) -> pl.DataFrame:
+    """The site's snapshots that may cover these days: a later one covers the days before it, too."""
+    behind = days_between(days[-1], days[-1] + timedelta(days=centre.business.lookback_days))
+    return centre.read(SNAPSHOTS, sorted({*days, *behind}))
+
+
+@task(name="summary", cache_policy=NO_CACHE)
+def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: pl.DataFrame) -> None:
+    """SUMMARY and FILE_TYPES of the site's days, into the catalog."""
+    summary = summarise(
+        traced.trace, calls=centre.read(CALLS, days).lazy(), notes=centre.read(NOTES, days).lazy(),
+        extracts=centre.read(EXTRACTS, days).lazy(), findings=findings.lazy(),
+    )  # fmt: skip
+    types = file_types(traced.trace)
+    for frame, rows in ((SUMMARY, summary), (FILE_TYPES, types)):
+        for day in days:
+            part = rows.filter(pl.col("day") == day)
+            if part.height or centre.read(frame, [day]).height:
+                centre.write(frame, day, part)
+
+
+@task(name="expectations", cache_policy=NO_CACHE)
+def expectations(settings: Business, centres: list[Centre], days: list[date], as_of: date) -> dict[str, int]:
+    """How many expectations of the summary hold, and how many do not; the Data Docs are written."""
+    summary = pl.concat([centre.read(SUMMARY, days) for centre in centres])
+    if summary.is_empty():
+        get_run_logger().warning("nothing to expect anything of: the summary is empty")
+        return {"met": 0, "failed": 0}
+    checked = check_expectations(
+        summary, coverage_target=settings.coverage_target, as_of=as_of, docs_folder=settings.reports() / "data-docs"
+    )
+    for row in checked.filter(~pl.col("success")).iter_rows(named=True):
+        get_run_logger().warning("expectation failed: %s %s, observed %s", row["expectation"], row["column"], row["observed"])
+    met = int(checked["success"].sum())
+    return {"met": met, "failed": checked.height - met}
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def write_report(settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime) -> Report:
+    """The report as a page, a workbook, a CSV and a brief for chat, in the folder of the day."""
+    data = _report_data(settings, centres, days, as_of, now)
+    folder = settings.reports() / as_of.isoformat()
+    folder.mkdir(parents=True, exist_ok=True)
+    language = "en" if settings.language == "en" else "zh"
+    brief = render_brief(data, language)
+    _write(folder / "report.html", render_page(data, language).encode())
+    _write(folder / "findings.xlsx", render_workbook(data.findings, data.summary, now))
+    _write(folder / "findings.csv", findings_csv(data.findings))
+    _write(folder / "brief.md", brief.encode())
+    key = f"report-{settings.business}"
+    create_markdown_artifact(brief, key=key, description=f"{settings.title} {as_of}")
+    create_link_artifact((folder / "report.html").as_uri(), key=f"{key}-page", link_text=f"{settings.title} {as_of}")
+    is_open = data.findings.filter(pl.col("status") == "open")
+    counts = dict(is_open["severity"].value_counts().iter_rows())
+    return Report(folder / "report.html", brief, counts.get("critical", 0), counts.get("major", 0))
+
+
+def _report_data(settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime) -> ReportData:
+    shown = days_between(days[0] - timedelta(days=TREND_DAYS), days[-1])
+    everything = {frame.name: pl.concat([c.read(frame, shown) for c in centres]) for frame in (SUMMARY, FILE_TYPES, FINDINGS, SNAPSHOTS)}
+    return ReportData(
+        business=settings.business, title=settings.title, as_of=as_of, generated_at=now,
+        time_zone=centres[0].rules.time_zone, days=tuple(days), summary=everything[SUMMARY.name],
+        file_types=everything[FILE_TYPES.name], findings=everything[FINDINGS.name],
+        snapshots=everything[SNAPSHOTS.name],
+        sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
+    )  # fmt: skip
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replace the file as a whole: a reader never sees half."""
+    part = file.with_name(f".{file.name}.part")
+    part.write_bytes(content)
+    os.replace(part, file)
+
+
+@task(name="notify", cache_policy=NO_CACHE)
+def notify(settings: Business, as_of: date, report: Report) -> list[Delivery]:
+    """Send the brief to every route, once; what could not be delivered before is tried again first."""
+    notifier = Notifier.load(settings.business)
+    logger = get_run_logger()
+    deliveries = notifier.resend()
+    sent = settings.reports() / as_of.isoformat() / "sent.json"
+    digest = hashlib.sha256(report.brief.encode()).hexdigest()
+    if not sent.is_file() or json.loads(sent.read_text()).get("digest") != digest:
+        severity = "critical" if report.open_critical else "major" if report.open_major else "info"
+        deliveries += notifier.send(f"{settings.title} {as_of}", report.brief, severity, (report.page,))
+        _write(sent, json.dumps({"digest": digest}).encode())
+    for delivery in deliveries:
+        if not delivery.delivered:
+            logger.error("alert not delivered by %s, kept to be sent again: %s", delivery.route, delivery.cause)
+    return deliveries

@@ -1,0 +1,87 @@
+"""What a snapshot brings that the catalog does not have yet, and how partitions take it in.
+
+Taking the same thing in twice gives the same partition.
+"""
+
+import polars as pl
+
+from reconcile.frames import INVENTORY, RESTORED, SNAPSHOT_FILES
+
+_DAY_TAG = "day="
+_VERSION = ["recording_id", "size", "mtime"]
+
+
+def with_day(snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The snapshots (tags: List(String)) that voxkeep has taken, with the `day` (Date) that their tag names."""
+    tag = pl.col("tags").list.filter(pl.element().str.starts_with(_DAY_TAG)).list.first()
+    return snapshots.with_columns(tag.str.strip_prefix(_DAY_TAG).str.to_date().alias("day")).drop_nulls("day")
+
+
+def not_ingested(snapshots: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The snapshots (snapshot_id, taken_at) that are not in SNAPSHOTS, oldest first."""
+    return snapshots.join(known, on="snapshot_id", how="anti").sort("taken_at", "snapshot_id")
+
+
+def with_snapshot(known: pl.DataFrame, ingested: pl.DataFrame) -> pl.DataFrame:
+    """SNAPSHOTS with one more; one that is known already is told anew."""
+    return pl.concat([known.join(ingested, on="snapshot_id", how="anti"), ingested]).sort("taken_at", "snapshot_id")
+
+
+def instead(restored: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
+    """RESTORED with the recordings of `again` told anew."""
+    return pl.concat([restored.join(again, on="recording_id", how="anti"), again]).sort("recording_id")
+
+
+def still_to_restore(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (INVENTORY) of which this very version is not in RESTORED; those nobody could read excepted."""
+    at_rest = inventory.filter(pl.col("sha256").is_not_null() & (pl.col("state") != "in_progress"))
+    return at_rest.join(restored, on=[*_VERSION, "sha256"], how="anti")
+
+
+def vanished(inventory: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (INVENTORY) that the snapshot's files (path, size, mtime) do not hold at all."""
+    return inventory.join(held, on="path", how="anti")
+
+
+def held_recordings(inventory: pl.DataFrame, held: pl.DataFrame, snapshot_id: str) -> pl.DataFrame:
+    """SNAPSHOT_FILES of the recordings (INVENTORY) that the snapshot's files (path, size, mtime) hold."""
+    keys = inventory.select("business", "site", "day", "recording_id", "path")
+    joined = held.join(keys, on="path", how="inner").with_columns(pl.lit(snapshot_id).alias("snapshot_id"))
+    return joined.select(list(SNAPSHOT_FILES.columns)).sort("recording_id")
+
+
+def restored_recordings(inventory: pl.DataFrame, hashed: pl.DataFrame, snapshot_id: str) -> pl.DataFrame:
+    """RESTORED of the recordings (INVENTORY) whose files lie on the central disk (path, size, mtime, sha256, md5)."""
+    keys = inventory.select("business", "site", "day", "recording_id", "path")
+    joined = hashed.drop_nulls("sha256").join(keys, on="path", how="inner")
+    joined = joined.with_columns(pl.lit(snapshot_id).alias("snapshot_id"))
+    return joined.select(list(RESTORED.columns)).sort("recording_id")
+
+
+def damaged(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (INVENTORY) whose restored copy (RESTORED), of the same size and mtime, has other bytes."""
+    copies = restored.select(*_VERSION, pl.col("sha256").alias("restored_sha256"))
+    return inventory.join(copies, on=_VERSION, how="inner").filter(pl.col("sha256") != pl.col("restored_sha256"))
+
+
+def ready_to_publish(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (INVENTORY) whose restored copy (RESTORED) is proved to have the source's bytes."""
+    return inventory.join(restored.select("recording_id", "sha256"), on=["recording_id", "sha256"], how="semi")
+
+
+def newest_versions(known: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
+    """Both together, the newest version of each recording: by mtime, and of equal ones the one that arrived."""
+    both = pl.concat([known, arrived]).sort("mtime", maintain_order=True)
+    return both.unique("recording_id", keep="last", maintain_order=True).sort("path")
+
+
+def replace_files(known: pl.DataFrame, arrived: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """`known` without the rows of these files (dataset, source_file), which are told anew, and with `arrived`."""
+    kept = known.join(files, on=["dataset", "source_file"], how="anti")
+    order = ["dataset", "source_file", *(["source_row"] if "source_row" in known.columns else [])]
+    return pl.concat([kept, arrived]).sort(order, maintain_order=True)
+
+
+def moving(inventory: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (INVENTORY) that still grow, for the next run to take again."""
+    return inventory.filter(pl.col("state") == "in_progress").select(list(INVENTORY.columns))

@@ -1,0 +1,373 @@
+"""The frames: what each column is called, holds and means.
+
+Every frame that enters or leaves the engine has one entry here, and is checked against it where it enters
+(`conform`). Instants are UTC; only `day` is local to the site. Ids and telephone numbers are text.
+`docs/frames.md` is generated from this file.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from reconcile.errors import ContractError
+
+INSTANT = pl.Datetime("us", "UTC")
+
+# The six stations, in the order in which a recording passes them.
+STATIONS = ("called", "on_site", "in_snapshot", "restored", "published", "indexed")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its dtype, what it means (with its unit), and whether it may be null."""
+
+    dtype: pl.DataType | type[pl.DataType]
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame: its name, what a row is, and its columns in order."""
+
+    name: str
+    row: str
+    columns: dict[str, Column]
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The Polars schema of this frame."""
+        return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    def empty(self) -> pl.DataFrame:
+        """This frame without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+
+def conform(frame: pl.DataFrame, contract: Frame) -> pl.DataFrame:
+    """The same rows with exactly the contract's columns, in its order.
+
+    Raises:
+        ContractError: a column is missing, has another dtype, or holds nulls where none are allowed.
+    """
+    missing = [name for name in contract.columns if name not in frame.columns]
+    if missing:
+        raise ContractError(
+            operation=f"read the frame {contract.name}",
+            subject=", ".join(missing),
+            cause="the column is not there" if len(missing) == 1 else "the columns are not there",
+            remedy=f"it has {', '.join(frame.columns)}; docs/frames.md lists what {contract.name} needs",
+        )
+    for name, column in contract.columns.items():
+        found = frame.schema[name]
+        if found != column.dtype:
+            raise ContractError(
+                operation=f"read the frame {contract.name}",
+                subject=name,
+                cause=f"it is {found}, not {pl.Schema({name: column.dtype})[name]}",
+                remedy="write the frame with the engine's own functions, or cast the column",
+            )
+        if not column.nullable and frame[name].null_count():
+            raise ContractError(
+                operation=f"read the frame {contract.name}",
+                subject=name,
+                cause=f"{frame[name].null_count()} of {frame.height} rows have no value",
+                remedy="set these rows aside before they enter the frame",
+            )
+    return frame.select(list(contract.columns))
+
+
+_KEYS = {
+    "business": Column(pl.String, "the business 业务"),
+    "site": Column(pl.String, "the site 站点"),
+    "day": Column(pl.Date, "business day in the site's time zone"),
+}
+
+CALLS = Frame(
+    "calls",
+    "one CDR 话单: a call, or one leg of it",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "dataset": Column(pl.String, "the dataset the row was extracted by"),
+        "day": Column(pl.Date, "business day of started_at in the site's time zone", nullable=True),
+        "call_uid": Column(pl.String, "32 hex digits that name this leg for ever (reconcile.ids)"),
+        "call_id": Column(pl.String, "the source system's id of the call; legs of one call share it"),
+        "leg": Column(pl.String, "which leg of the call; empty where a call is one row"),
+        "started_at": Column(INSTANT, "start of the call", nullable=True),
+        "talk_seconds": Column(pl.Float64, "time talked, in seconds", nullable=True),
+        "extension": Column(pl.String, "the agent's line", nullable=True),
+        "caller": Column(pl.String, "calling number, as the source wrote it", nullable=True),
+        "callee": Column(pl.String, "called number, as the source wrote it", nullable=True),
+        "display_number": Column(pl.String, "number shown to the customer 外显号", nullable=True),
+        "recording_path": Column(pl.String, "the file the row names, if it names one", nullable=True),
+        "expects_recording": Column(pl.Boolean, "whether a recording must exist"),
+        "attributes": Column(pl.String, "JSON object of every other column, nothing dropped"),
+        "source_file": Column(pl.String, "the extract the row came from"),
+        "source_row": Column(pl.Int64, "line in that file where the row begins, from 1"),
+    },
+)
+
+NOTES = Frame(
+    "notes",
+    "one collection note 催记 or other row that belongs to a call",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "dataset": Column(pl.String, "the dataset the row was extracted by"),
+        "day": Column(pl.Date, "business day of written_at in the site's time zone", nullable=True),
+        "note_uid": Column(pl.String, "32 hex digits that name this row for ever"),
+        "call_id": Column(pl.String, "the call it belongs to", nullable=True),
+        "written_at": Column(INSTANT, "when it was written", nullable=True),
+        "attributes": Column(pl.String, "JSON object of every column, nothing dropped"),
+        "source_file": Column(pl.String, "the extract the row came from"),
+        "source_row": Column(pl.Int64, "line in that file where the row begins, from 1"),
+    },
+)
+
+QUARANTINE = Frame(
+    "quarantine",
+    "one row that could not be read, set aside",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "dataset": Column(pl.String, "the dataset the row belongs to"),
+        "day": Column(pl.Date, "business day of the extract it came in", nullable=True),
+        "source_file": Column(pl.String, "the file it stands in"),
+        "source_row": Column(pl.Int64, "line where it begins, from 1"),
+        "reason": Column(pl.String, "why it could not be read"),
+        "raw": Column(pl.String, "the first 500 characters of the row as it stands"),
+    },
+)
+
+# What reading one file off a disk yields (blocks.disk); the engine adds whose it is and what its name says.
+DISK_FILES = Frame(
+    "disk_files",
+    "one file below a recordings root",
+    {
+        "path": Column(pl.String, "POSIX path below the root, percent-escaped without loss (blocks.paths)"),
+        "size": Column(pl.Int64, "bytes"),
+        "mtime": Column(INSTANT, "last change of the content"),
+        "sha256": Column(pl.String, "SHA-256 of the content, hex; null where it was not read", nullable=True),
+        "md5": Column(pl.String, "MD5 of the content, hex; null where it was not read", nullable=True),
+        "container": Column(pl.String, "by its header: wav, mp3, amr, ogg, …", nullable=True),
+        "codec": Column(pl.String, "by its header: pcm_s16le, pcm_alaw, gsm_ms, …", nullable=True),
+        "sample_rate": Column(pl.Int32, "samples a second", nullable=True),
+        "channels": Column(pl.Int32, "channels", nullable=True),
+        "duration_ms": Column(pl.Int64, "length by its header, in milliseconds", nullable=True),
+        "state": Column(pl.String, "ok, empty, truncated, undecodable, in_progress or unreadable"),
+    },
+)
+
+INVENTORY = Frame(
+    "inventory",
+    "one recording on the source disk",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "32 hex digits that name this recording for ever (reconcile.ids)"),
+        **DISK_FILES.columns,
+        "extension": Column(pl.String, "agent's line, from the file's name", nullable=True),
+        "number": Column(pl.String, "telephone number, from the file's name", nullable=True),
+        "call_id": Column(pl.String, "call id, from the file's name", nullable=True),
+        "started_at": Column(INSTANT, "start, from the file's name", nullable=True),
+    },
+)
+
+SNAPSHOT_FILES = Frame(
+    "snapshot_files",
+    "one recording in a restic snapshot",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "the recording"),
+        "snapshot_id": Column(pl.String, "restic's id of the snapshot, 64 hex digits"),
+        "path": Column(pl.String, "POSIX path below the root, percent-escaped without loss"),
+        "size": Column(pl.Int64, "bytes"),
+        "mtime": Column(INSTANT, "last change of the content"),
+    },
+)
+
+RESTORED = Frame(
+    "restored",
+    "one recording on the central disk",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "the recording"),
+        "snapshot_id": Column(pl.String, "the snapshot it was restored from"),
+        "path": Column(pl.String, "POSIX path below the root, percent-escaped without loss"),
+        "size": Column(pl.Int64, "bytes"),
+        "mtime": Column(INSTANT, "last change of the content"),
+        "sha256": Column(pl.String, "SHA-256 of the restored bytes, hex"),
+        "md5": Column(pl.String, "MD5 of the restored bytes, hex"),
+    },
+)
+
+LISTING = Frame(
+    "listing",
+    "one object in the object store",
+    {
+        "key": Column(pl.String, "the object's key"),
+        "size": Column(pl.Int64, "bytes"),
+        "etag": Column(pl.String, "the store's tag; the MD5 of the content where it has 32 hex digits", nullable=True),
+        "last_modified": Column(INSTANT, "when it was put"),
+    },
+)
+
+INDEXED = Frame(
+    "indexed",
+    "one link of a call to a recording, as the call index holds it",
+    {
+        "call_uid": Column(pl.String, "the leg"),
+        "recording_id": Column(pl.String, "the recording; null for a call without one", nullable=True),
+    },
+)
+
+EXTRACTS = Frame(
+    "extracts",
+    "one extract or ready-made file of a dataset, as it arrived",
+    {
+        **_KEYS,
+        "dataset": Column(pl.String, "the dataset"),
+        "source_file": Column(pl.String, "the file"),
+        "expected_rows": Column(pl.Int64, "rows by its datapackage.json", nullable=True),
+        "expected_bytes": Column(pl.Int64, "bytes by its datapackage.json", nullable=True),
+        "expected_sha256": Column(pl.String, "SHA-256 by its datapackage.json", nullable=True),
+        "rows_in": Column(pl.Int64, "rows found in the file"),
+        "rows_ok": Column(pl.Int64, "rows read"),
+        "rows_quarantined": Column(pl.Int64, "rows set aside"),
+        "bytes": Column(pl.Int64, "bytes found"),
+        "sha256": Column(pl.String, "SHA-256 of the file as it arrived"),
+    },
+)
+
+SNAPSHOTS = Frame(
+    "snapshots",
+    "one snapshot that was ingested whole",
+    {
+        **_KEYS,
+        "snapshot_id": Column(pl.String, "restic's id of the snapshot, 64 hex digits"),
+        "repository_year": Column(pl.Int32, "the year of the repository that holds it"),
+        "taken_at": Column(INSTANT, "when it was taken, by the site's clock"),
+        "first_day": Column(pl.Date, "first business day that its extracts cover"),
+        "files": Column(pl.Int64, "recordings restored from it"),
+        "bytes": Column(pl.Int64, "bytes restored from it"),
+    },
+)
+
+TRACE = Frame(
+    "trace",
+    "one recording with its call, or a call without a recording, or a recording without a call",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day of the call, or of the recording where there is no call", nullable=True),
+        "dataset": Column(pl.String, "the call's dataset", nullable=True),
+        "call_uid": Column(pl.String, "the leg that was matched, or the call's first leg", nullable=True),
+        "call_id": Column(pl.String, "the call", nullable=True),
+        "legs": Column(pl.UInt32, "legs of the call", nullable=True),
+        "recording_id": Column(pl.String, "the recording", nullable=True),
+        "path": Column(pl.String, "the recording's path, or the path the call names", nullable=True),
+        "started_at": Column(INSTANT, "start of the call, or of the recording", nullable=True),
+        "extension": Column(pl.String, "the agent's line", nullable=True),
+        "number": Column(pl.String, "the other party's number, normalised", nullable=True),
+        "talk_seconds": Column(pl.Float64, "time talked by the call, in seconds", nullable=True),
+        "duration_ms": Column(pl.Int64, "length of the recording, in milliseconds", nullable=True),
+        "size": Column(pl.Int64, "bytes of the recording", nullable=True),
+        "sha256": Column(pl.String, "SHA-256 of the recording at the source", nullable=True),
+        "container": Column(pl.String, "the recording's container", nullable=True),
+        "codec": Column(pl.String, "the recording's codec", nullable=True),
+        "state": Column(pl.String, "the recording's state", nullable=True),
+        "key": Column(pl.String, "the key of its object, where it is to be published", nullable=True),
+        "expects_recording": Column(pl.Boolean, "whether the call must have a recording", nullable=True),
+        "called": Column(pl.Boolean, "a CSV row stands for it"),
+        "on_site": Column(pl.Boolean, "it was on the source disk", nullable=True),
+        "in_snapshot": Column(pl.Boolean, "a restic snapshot holds it; null: not looked at", nullable=True),
+        "restored": Column(pl.Boolean, "it is on the central disk; null: not looked at", nullable=True),
+        "published": Column(pl.Boolean, "the object store holds it; null: not looked at", nullable=True),
+        "indexed": Column(pl.Boolean, "the call index links call and recording; null: not looked at", nullable=True),
+        "content_ok": Column(pl.Boolean, "every copy has the source's bytes; null: nothing to compare", nullable=True),
+        "match": Column(pl.String, "the rule that tied them: path, key or nearest", nullable=True),
+        "score": Column(pl.Float64, "certainty of the match, 0 to 1", nullable=True),
+        "reason": Column(pl.String, "why they belong together", nullable=True),
+        "ambiguous": Column(pl.Boolean, "several partners fit equally well, so none was chosen"),
+        "duplicate_of": Column(pl.String, "the recording with the same bytes that this one repeats", nullable=True),
+        "lost_at": Column(pl.String, "first station that no longer has what the one before had", nullable=True),
+        "coverage": Column(pl.String, "of the call: complete, partial, missing or excluded", nullable=True),
+    },
+)
+
+FINDINGS = Frame(
+    "findings",
+    "one discrepancy, kept over days",
+    {
+        "finding_id": Column(pl.String, "16 hex digits over kind, business, site and subject"),
+        "kind": Column(pl.String, "what is wrong (reconcile.findings.KINDS)"),
+        "severity": Column(pl.String, "critical, major, minor or info"),
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day it belongs to", nullable=True),
+        "call_uid": Column(pl.String, "the call's leg, if it is about one", nullable=True),
+        "call_id": Column(pl.String, "the call, if it is about one", nullable=True),
+        "recording_id": Column(pl.String, "the recording, if it is about one", nullable=True),
+        "subject": Column(pl.String, "what it is about, as people name it: a path, a call, a file and line"),
+        "expected": Column(pl.String, "what should have been there"),
+        "actual": Column(pl.String, "what was there"),
+        "lost_at": Column(pl.String, "the station where it was lost", nullable=True),
+        "first_seen": Column(pl.Date, "day of the first reconciliation that saw it"),
+        "last_seen": Column(pl.Date, "day of the last reconciliation that saw it"),
+        "status": Column(pl.String, "open, resolved or waived"),
+    },
+)
+
+SUMMARY = Frame(
+    "summary",
+    "one business, site and day",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day in the site's time zone", nullable=True),
+        "rows_in": Column(pl.Int64, "rows in the extracts"),
+        "rows_ok": Column(pl.Int64, "rows read"),
+        "rows_quarantined": Column(pl.Int64, "rows set aside"),
+        "legs": Column(pl.Int64, "CDR rows"),
+        "calls": Column(pl.Int64, "calls (legs of one call counted once)"),
+        "calls_expecting": Column(pl.Int64, "calls that must have a recording"),
+        "notes": Column(pl.Int64, "notes 催记 and other rows"),
+        "recordings": Column(pl.Int64, "recordings on the source disk"),
+        "bytes": Column(pl.Int64, "their bytes"),
+        "seconds": Column(pl.Float64, "their length, in seconds"),
+        "in_snapshot": Column(pl.Int64, "recordings in a snapshot"),
+        "restored": Column(pl.Int64, "recordings on the central disk"),
+        "published": Column(pl.Int64, "recordings in the object store"),
+        "indexed": Column(pl.Int64, "recordings linked in the call index"),
+        "complete": Column(pl.Int64, "calls with every recording whole at every station"),
+        "partial": Column(pl.Int64, "calls with a recording that is not whole or not at every station"),
+        "missing": Column(pl.Int64, "calls whose recording is nowhere"),
+        "excluded": Column(pl.Int64, "calls that need no recording and have none"),
+        "coverage": Column(pl.Float64, "complete / (complete + partial + missing); 1 where there is none"),
+        "open_critical": Column(pl.Int64, "open findings, critical"),
+        "open_major": Column(pl.Int64, "open findings, major"),
+        "open_minor": Column(pl.Int64, "open findings, minor"),
+        "open_info": Column(pl.Int64, "open findings, info"),
+    },
+)
+
+FILE_TYPES = Frame(
+    "file_types",
+    "one business, site, day and kind of file",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day in the site's time zone", nullable=True),
+        "container": Column(pl.String, "by the header"),
+        "codec": Column(pl.String, "by the header"),
+        "state": Column(pl.String, "ok, empty, truncated, …"),
+        "recordings": Column(pl.Int64, "recordings"),
+        "bytes": Column(pl.Int64, "their bytes"),
+        "seconds": Column(pl.Float64, "their length, in seconds"),
+    },
+)
+
+FRAMES = (
+    CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
+    EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, SUMMARY, FILE_TYPES,
+)  # fmt: skip

@@ -1,0 +1,25 @@
+"""Ids that stay the same for ever, whoever computes them, wherever.
+
+`recording_id` = first 32 hex digits of SHA-256 over `business NUL site NUL path`;
+`call_uid` likewise over `business NUL site NUL dataset NUL call_id NUL leg`.
+"""
+
+import hashlib
+
+import polars as pl
+
+
+def stable_id(*parts: str, digits: int = 32) -> str:
+    """First `digits` hex digits of SHA-256 over the UTF-8 parts, joined by NUL."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:digits]
+
+
+def stable_ids(prefix: tuple[str, ...], columns: list[pl.Series], digits: int = 32) -> pl.Series:
+    """`stable_id` of the prefix and each row's values; the columns are non-null text of one length."""
+    start = hashlib.sha256("".join(f"{part}\0" for part in prefix).encode())
+    ids = []
+    for row in zip(*columns, strict=True):
+        digest = start.copy()
+        digest.update("\0".join(row).encode())
+        ids.append(digest.hexdigest()[:digits])
+    return pl.Series(ids, dtype=pl.String)

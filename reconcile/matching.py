@@ -1,0 +1,187 @@
+"""Which recording belongs to which call.
+
+Each recording looks for its call, by the business's rules in their order; a recording that one rule has tied is
+not asked again by the next.
+
+1. `path`: the row names the file: the whole path, or a tail of it that only one file has.
+2. `key`: fields of the file's name equal the row's columns: the call id, or extension, number and start, as far as
+   the name gives them (a start and one more at least).
+3. `nearest`: the same extension and number, as far as the name gives them; of the calls that have no recording by
+   then, the one with the nearest start within the tolerance, after the site's clock offset.
+
+Several calls that fit equally well are a tie: nothing is tied, the tie is told. Legs of one call are one call.
+Null never equals anything.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from reconcile.nearest import FIELD_SETS, by_nearest, clock_offsets, gives_only, with_number
+from reconcile.numbers import normalised
+from reconcile.rules import MatchingRules, Rules
+
+LINKS = pl.Schema(
+    {"call_uid": pl.String, "recording_id": pl.String, "match": pl.String, "score": pl.Float64, "reason": pl.String}
+)
+TIES = pl.Schema({"call_uid": pl.String, "recording_id": pl.String, "owner": pl.Boolean, "reason": pl.String})
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Links (`LINKS`), the members of ties (`TIES`, one of them the owner), and clock offsets (`nearest.CLOCK`)."""
+
+    links: pl.DataFrame
+    ties: pl.DataFrame
+    clock: pl.DataFrame
+
+
+def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matches:
+    """Tie recordings (INVENTORY) to calls (CALLS, call_uid unique) by the rules.
+
+    A positive clock offset means that the clock which names the recordings is ahead of the one that writes calls.
+    """
+    legs = _legs(calls, rules)
+    files = _files(recordings, rules)
+    links, ties = LINKS.to_frame(), TIES.to_frame()
+    for rule in rules.matching.order:
+        free_files = files.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")
+        if rule == "path":
+            found, tied = _by_path(legs, free_files)
+        elif rule == "key":
+            found, tied = _by_key(legs, free_files, rules.matching)
+        else:
+            taken = pl.concat([links["call_uid"], ties["call_uid"].drop_nulls()])
+            clock = clock_offsets(legs, files, links)
+            found, tied = settle(by_nearest(legs, free_files, taken, clock, rules.matching), "nearest")
+        links, ties = pl.concat([links, found]), pl.concat([ties, tied])
+    return Matches(links, ties, clock_offsets(legs, files, links))
+
+
+def _legs(calls: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
+    """The columns of calls that matching needs, with all numbers of the row in `numbers`."""
+    numbers = [normalised(pl.col(name), rules.numbers) for name in ("callee", "caller")]
+    return calls.select(
+        "site", "day", "call_uid", "started_at", "extension", "recording_path", "leg",
+        pl.concat_str([pl.col("site"), pl.col("dataset"), pl.col("call_id")], separator="\0").alias("call"),
+        pl.col("call_id"),
+        pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"),
+    ).collect()  # fmt: skip
+
+
+def _files(recordings: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
+    return recordings.select(
+        "site", "day", "recording_id", "path", "extension", "call_id", "started_at",
+        normalised(pl.col("number"), rules.numbers).alias("number"),
+    ).collect()  # fmt: skip
+
+
+def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Links and ties from candidates (recording_id, call, call_uid, rank, score, reason).
+
+    A recording whose candidates are all legs of one call gets the first of them by rank; else it is a tie.
+    """
+    ordered = candidates.sort("recording_id", "rank", "call_uid")
+    calls_a_file = pl.col("call").n_unique().over("recording_id")
+    links = (
+        ordered.filter(calls_a_file == 1)
+        .unique("recording_id", keep="first", maintain_order=True)
+        .with_columns(pl.lit(rule).alias("match"))
+    )
+    tied = ordered.filter(calls_a_file > 1)
+    owners = tied.group_by("recording_id", maintain_order=True).agg(
+        pl.lit(None, pl.String).alias("call_uid"),
+        pl.lit(True).alias("owner"),  # noqa: FBT003
+        pl.format("fits {} calls equally well: {}", pl.col("call").n_unique(), _named("call_id")).alias("reason"),
+    )
+    members = tied.select(
+        "call_uid",
+        pl.lit(None, pl.String).alias("recording_id"),
+        pl.lit(False).alias("owner"),  # noqa: FBT003
+        pl.lit(None, pl.String).alias("reason"),
+    ).unique(maintain_order=True)
+    return links.select(LINKS.names()), pl.concat([owners.select(TIES.names()), members.select(TIES.names())])
+
+
+def _named(column: str) -> pl.Expr:
+    """Up to five of the group's names, in order, as one text."""
+    return pl.col(column).unique().sort().head(5).str.join(", ")
+
+
+def _by_path(legs: pl.DataFrame, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    naming = legs.filter(pl.col("recording_path").is_not_null())
+    exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner").select(
+        "recording_id", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
+        pl.lit(1.0).alias("score"), pl.lit("the row names this file").alias("reason"),
+    )  # fmt: skip
+    links, ties = settle(exact, "path")
+    rest = naming.join(exact, on="call_uid", how="anti")
+    free = files.join(exact, on="recording_id", how="anti")
+    tails = _same_tail(rest, free)
+    files_a_leg = pl.col("recording_id").n_unique().over("call_uid")
+    more_links, more_ties = settle(tails.filter(files_a_leg == 1), "path")
+    open_ties = _ties_of_legs(tails.filter(files_a_leg > 1))
+    return pl.concat([links, more_links]), pl.concat([ties, more_ties, open_ties])
+
+
+def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """Candidates where the row's path and the file's end alike, on a folder's edge: one is the tail of the other.
+
+    Of the files that are tails of the row's path, the longest is meant.
+    """
+    last = r"([^/]+)$"
+    pairs = naming.with_columns(pl.col("recording_path").str.extract(last).alias("base")).join(
+        files.with_columns(pl.col("path").str.extract(last).alias("base")), on=["site", "base"], how="inner"
+    )
+    row, file = pl.lit("/") + pl.col("recording_path").str.strip_prefix("/"), pl.lit("/") + pl.col("path")
+    alike = pl.min_horizontal(row.str.len_bytes(), file.str.len_bytes())
+    tails = pairs.filter(row.str.ends_with(file) | file.str.ends_with(row)).with_columns(alike.alias("alike"))
+    return tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid")).select(
+        "recording_id", "path", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
+        pl.lit(0.95).alias("score"),
+        pl.format("the row names {}, which only this file ends with", pl.col("recording_path")).alias("reason"),
+    )  # fmt: skip
+
+
+def _ties_of_legs(tails: pl.DataFrame) -> pl.DataFrame:
+    """Ties owned by a call: the name in its row fits several files."""
+    owners = tails.group_by("call_uid", maintain_order=True).agg(
+        pl.lit(None, pl.String).alias("recording_id"),
+        pl.lit(True).alias("owner"),  # noqa: FBT003
+        pl.format("its row fits {} files: {}", pl.col("path").n_unique(), _named("path")).alias("reason"),
+    )
+    members = tails.select(
+        pl.lit(None, pl.String).alias("call_uid"),
+        "recording_id",
+        pl.lit(False).alias("owner"),  # noqa: FBT003
+        pl.lit(None, pl.String).alias("reason"),
+    ).unique(maintain_order=True)
+    return pl.concat([owners.select(TIES.names()), members.select(TIES.names())])
+
+
+def _by_key(legs: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) -> tuple[pl.DataFrame, pl.DataFrame]:
+    second = pl.col("started_at").dt.truncate("1s").alias("second")
+    candidates = []
+    for fields in _key_sets(rules):
+        given = pl.all_horizontal(pl.col(field).is_not_null() for field in fields)
+        keyed_files = files.with_columns(second).filter(given)
+        if candidates:
+            keyed_files = keyed_files.join(pl.concat(candidates), on="recording_id", how="anti")
+        if rules.key is None and fields != ("call_id",):
+            keyed_files = keyed_files.filter(gives_only(fields))
+        keyed_legs = (with_number(legs) if "number" in fields else legs).with_columns(second)
+        on = ["site", *fields]
+        reason = "the name gives the call id" if fields == ("call_id",) else f"same {', '.join(fields)}".replace("second", "start")
+        candidates.append(
+            keyed_legs.join(keyed_files, on=on, how="inner", suffix="_of_file").select(
+                "recording_id", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
+                pl.lit(0.9).alias("score"), pl.lit(reason).alias("reason"),
+            )  # fmt: skip
+        )
+    return settle(pl.concat(candidates), "key")
+
+
+def _key_sets(rules: MatchingRules) -> list[tuple[str, ...]]:
+    if rules.key is not None:
+        return [tuple("second" if field == "start" else field for field in rules.key)]
+    return [("call_id",), *((*fields, "second") for fields in FIELD_SETS)]

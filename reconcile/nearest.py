@@ -1,0 +1,95 @@
+"""The rule `nearest`, and the clock offset that it corrects: how far a site's recorder and its CDRs disagree."""
+
+from datetime import timedelta
+
+import polars as pl
+
+from reconcile.rules import MatchingRules
+
+CLOCK = pl.Schema({"site": pl.String, "day": pl.Date, "offset_seconds": pl.Float64, "matches": pl.UInt32})
+
+# Fewer certain matches than this say nothing about a clock.
+FEWEST_FOR_CLOCK = 5
+# The fields a name can give beside its start, most telling first.
+FIELD_SETS = (("extension", "number"), ("number",), ("extension",))
+
+
+def with_number(legs: pl.DataFrame) -> pl.DataFrame:
+    """A row for each number of each leg, in the column `number`."""
+    return legs.explode("numbers", empty_as_null=True).rename({"numbers": "number"}).drop_nulls("number")
+
+
+def gives_only(fields: tuple[str, ...]) -> pl.Expr:
+    """Of extension and number the name gives these and no other: what a name gives must all be equal."""
+    others = [pl.col(name).is_null() for name in ("extension", "number") if name not in fields]
+    given = [pl.col(name).is_not_null() for name in fields]
+    return pl.all_horizontal(others + given)
+
+
+def clock_offsets(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """How far the clock that names recordings is ahead of the one that writes calls, a site and day (`CLOCK`).
+
+    The median over the matches that did not need the time: by path, or by a key. The start of a recording is the
+    call's start or its answer, so an offset of some seconds of ringing is usual and harmless.
+    """
+    certain = links.filter(pl.col("match") != "nearest")
+    pairs = certain.join(files.select("recording_id", pl.col("started_at").alias("recorded_at")), on="recording_id").join(
+        legs.select("call_uid", "site", "day", "started_at"), on="call_uid"
+    )
+    apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+    return (
+        pairs.with_columns(apart.alias("apart"))
+        .drop_nulls("apart")
+        .group_by("site", "day")
+        .agg(pl.col("apart").median().alias("offset_seconds"), pl.len().cast(pl.UInt32).alias("matches"))
+        .filter(pl.col("matches") >= FEWEST_FOR_CLOCK)
+        .sort("site", "day")
+        .match_to_schema(CLOCK)
+    )
+
+
+def by_nearest(
+    legs: pl.DataFrame, files: pl.DataFrame, taken: pl.Series, clock: pl.DataFrame, rules: MatchingRules
+) -> pl.DataFrame:
+    """Candidates (recording_id, call, call_id, call_uid, rank, score, reason): the nearest calls of each recording.
+
+    Calls of which a leg is in `taken` have their recording. Two calls equally near are both candidates.
+    """
+    taken_calls = legs.filter(pl.col("call_uid").is_in(taken.implode())).select("call").unique()
+    free = legs.join(taken_calls, on="call", how="anti").drop_nulls("started_at")
+    timed = files.drop_nulls("started_at").join(clock, on=["site", "day"], how="left").with_columns(
+        pl.col("offset_seconds").fill_null(0.0)
+    )
+    corrected = pl.col("started_at") - pl.duration(microseconds=(pl.col("offset_seconds") * 1e6).cast(pl.Int64))
+    timed = timed.with_columns(corrected.alias("at"))
+    return pl.concat([_nearest_with(free, timed.filter(gives_only(fields)), fields, rules) for fields in FIELD_SETS])
+
+
+def _nearest_with(
+    legs: pl.DataFrame, files: pl.DataFrame, fields: tuple[str, ...], rules: MatchingRules
+) -> pl.DataFrame:
+    by = ["site", *fields]
+    legs = with_number(legs) if "number" in fields else legs.drop_nulls("extension")
+    starts = legs.select(*by, pl.col("started_at").alias("call_at")).unique().sort("call_at")
+    files = files.sort("at")
+    both_sides = pl.concat(
+        files.join_asof(
+            starts, left_on="at", right_on="call_at", by=by, strategy=side, coalesce=False,
+            tolerance=timedelta(seconds=rules.tolerance_seconds), check_sortedness=False,
+        )
+        for side in ("backward", "forward")
+    ).drop_nulls("call_at")  # fmt: skip
+    apart = ((pl.col("at") - pl.col("call_at")).dt.total_microseconds() / 1e6).abs()
+    near = (
+        both_sides.with_columns(apart.alias("apart"))
+        .filter(pl.col("apart") == pl.col("apart").min().over("recording_id"))
+        .unique(["recording_id", "call_at"])
+    )
+    reason = pl.format(
+        "same {}, start differs by {} s after {} s clock offset",
+        pl.lit(" and ".join(fields)), pl.col("apart").round(1), pl.col("offset_seconds").round(1),
+    )  # fmt: skip
+    return near.join(legs, left_on=[*by, "call_at"], right_on=[*by, "started_at"], how="inner", suffix="_of_call").select(
+        "recording_id", "call", pl.col("call_id_of_call").alias("call_id"), "call_uid", pl.col("leg").alias("rank"),
+        (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"), reason.alias("reason"),
+    )  # fmt: skip

@@ -1,0 +1,258 @@
+"""The trace: for every call and recording, at which of the six stations it is, and where it was lost.
+
+Everything that people read is derived from this frame; nothing keeps a second truth.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from reconcile.frames import INDEXED, LISTING, RESTORED, SNAPSHOT_FILES, STATIONS, TRACE, conform
+from reconcile.matching import Matches, match
+from reconcile.numbers import normalised
+from reconcile.recordings import object_key
+from reconcile.rules import Rules
+
+# Not yet at rest, so nothing can be said of the stations behind.
+_MOVING = "in_progress"
+_WHOLE = "ok"
+_MD5 = r"^[0-9a-f]{32}$"
+
+
+@dataclass(frozen=True)
+class Stations:
+    """What was found at the stations behind the source disk; None: not looked at.
+
+    Frames SNAPSHOT_FILES, RESTORED, LISTING and INDEXED, newest row a recording.
+    """
+
+    snapshot_files: pl.LazyFrame | None = None
+    restored: pl.LazyFrame | None = None
+    listing: pl.LazyFrame | None = None
+    indexed: pl.LazyFrame | None = None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The frame TRACE, and the clock offsets that were learnt (`nearest.CLOCK`)."""
+
+    trace: pl.LazyFrame
+    clock: pl.DataFrame
+    matches: Matches = field(repr=False)
+
+
+def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rules: Rules) -> Traced:
+    """The trace of these calls (CALLS) and recordings (INVENTORY).
+
+    Repeated rows of one call_uid count once; `findings.repeated_calls` tells them.
+    """
+    calls = calls.unique("call_uid", keep="first", maintain_order=True)
+    matches = match(calls, inventory, rules)
+    rows = pl.concat([_recordings(calls, inventory, matches), _calls_without(calls, matches)], how="diagonal")
+    rows = _with_stations(rows, stations)
+    rows = _with_duplicates(rows)
+    rows = rows.with_columns(_lost_at(stations).alias("lost_at"))
+    rows = rows.with_columns(_coverage().alias("coverage"))
+    number = normalised(pl.col("number"), rules.numbers)
+    ordered = rows.with_columns(number.alias("number")).select(list(TRACE.columns)).cast(dict(TRACE.schema))
+    return Traced(ordered.sort("business", "site", "day", "started_at", "call_id", "path", nulls_last=True), matches.clock, matches)
+
+
+def _call_facts(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Each leg with what is true of its whole call: legs, expects_recording; and of what must have a recording.
+
+    A leg that names a file of its own must have it; legs that name none share what their call has.
+    """
+    of_call = ["business", "site", "dataset", "call_id"]
+    return calls.with_columns(
+        pl.len().over(of_call).cast(pl.UInt32).alias("legs"),
+        pl.concat_str([*of_call, pl.col("recording_path").fill_null("")], separator="\0").alias("unit"),
+        pl.concat_str(of_call, separator="\0").alias("call"),
+        pl.coalesce("callee", "caller").alias("number"),
+    )
+
+
+_OF_CALL = (
+    "business", "site", "day", "dataset", "call_uid", "call_id", "legs", "started_at", "extension", "number",
+    "talk_seconds", "expects_recording",
+)  # fmt: skip
+_OF_RECORDING = ("recording_id", "path", "duration_ms", "size", "mtime", "sha256", "md5", "container", "codec", "state", "key")
+
+
+def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+    """A row for each recording, with its call where it has one."""
+    files = inventory.with_columns(object_key().alias("key"))
+    owners = matches.ties.filter("owner").drop_nulls("recording_id").select("recording_id", pl.col("reason").alias("tie"))
+    members = matches.ties["recording_id"].drop_nulls().implode()
+    joined = files.join(matches.links.lazy(), on="recording_id", how="left").join(
+        _call_facts(calls).select(_OF_CALL), on="call_uid", how="left", suffix="_of_call"
+    )
+    joined = joined.join(owners.lazy(), on="recording_id", how="left")
+    has_call = pl.col("call_uid").is_not_null()
+    both = ("day", "started_at", "extension", "number")
+    return joined.select(
+        "business", "site", "dataset", "call_uid", pl.col("call_id_of_call").alias("call_id"), "legs",
+        *(pl.when(has_call).then(f"{name}_of_call").otherwise(name).alias(name) for name in both),
+        "talk_seconds", "expects_recording", *_OF_RECORDING, "match", "score",
+        pl.coalesce("reason", "tie").alias("reason"),
+        pl.col("recording_id").is_in(members).alias("ambiguous"),
+        has_call.alias("called"),
+        pl.lit(True).alias("on_site"),  # noqa: FBT003
+    )  # fmt: skip
+
+
+def _calls_without(calls: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+    """A row for each call, or file that a leg names, that has no recording."""
+    facts = _call_facts(calls)
+    linked = facts.filter(pl.col("call_uid").is_in(matches.links["call_uid"].implode()))
+    names_a_file = pl.col("recording_path").is_not_null()
+    open_units = facts.join(linked.select("unit").unique(), on="unit", how="anti")
+    # Legs that name no file are content with whatever recording their call has.
+    open_units = open_units.join(linked.select("call", covered=True).unique(), on="call", how="left").filter(
+        pl.col("covered").is_null() | (names_a_file & pl.col("expects_recording"))
+    )
+    owners = matches.ties.filter("owner").drop_nulls("call_uid").select("call_uid", pl.col("reason").alias("tie"))
+    members = matches.ties["call_uid"].drop_nulls().implode()
+    open_units = open_units.join(owners.lazy(), on="call_uid", how="left")
+    return (
+        open_units.with_columns(
+            pl.col("call_uid").is_in(members).any().over("unit").alias("ambiguous"),
+            pl.col("tie").drop_nulls().first().over("unit").alias("reason"),
+            pl.col("expects_recording").any().over("unit").alias("unit_expects"),
+        )
+        .sort("unit", ~pl.col("expects_recording"), "started_at", "leg", nulls_last=True)
+        .unique("unit", keep="first", maintain_order=True)
+        .select(
+            *(name for name in _OF_CALL if name != "expects_recording"),
+            pl.col("unit_expects").alias("expects_recording"),
+            pl.col("recording_path").alias("path"),
+            "ambiguous",
+            "reason",
+            pl.lit(True).alias("called"),  # noqa: FBT003
+            pl.lit(False).alias("on_site"),  # noqa: FBT003
+        )
+    )
+
+
+def _with_stations(rows: pl.LazyFrame, stations: Stations) -> pl.LazyFrame:
+    """The rows with in_snapshot, restored, published, indexed, and whether every copy has the source's bytes."""
+    has_file = pl.col("recording_id").is_not_null()
+    unknown = pl.lit(None, pl.Boolean)
+    rows = rows.with_columns(
+        *(unknown.alias(name) for name in STATIONS[2:]), restored_same=unknown, published_same=unknown
+    )
+    if stations.snapshot_files is not None:
+        rows = _station_in_snapshot(rows, stations.snapshot_files)
+    if stations.restored is not None:
+        rows = _station_restored(rows, stations.restored)
+    if stations.listing is not None:
+        rows = _station_published(rows, stations.listing)
+    if stations.indexed is not None:
+        rows = _station_indexed(rows, stations.indexed)
+    at_rest = has_file & (pl.col("state") != _MOVING)
+    same = pl.all_horizontal(pl.col("restored_same"), pl.col("published_same"))
+    return rows.with_columns(
+        *(pl.when(at_rest).then(name).alias(name) for name in ("in_snapshot", "restored", "published")),
+        pl.when(at_rest).then(same).alias("content_ok"),
+    )
+
+
+def _station_in_snapshot(rows: pl.LazyFrame, snapshot_files: pl.LazyFrame) -> pl.LazyFrame:
+    """A file that grew between inventory and snapshot is still moving; the next run takes it again."""
+    held = conform(snapshot_files.collect(), SNAPSHOT_FILES).lazy()
+    held = held.select("recording_id", pl.col("size").alias("held_size"), pl.col("mtime").alias("held_mtime"))
+    same = (pl.col("held_size") == pl.col("size")) & (pl.col("held_mtime") == pl.col("mtime"))
+    return rows.join(held, on="recording_id", how="left").with_columns(
+        pl.col("held_size").is_not_null().alias("in_snapshot"),
+        pl.when(same == False).then(pl.lit(_MOVING)).otherwise("state").alias("state"),  # noqa: E712
+    )
+
+
+def _station_restored(rows: pl.LazyFrame, restored: pl.LazyFrame) -> pl.LazyFrame:
+    copies = conform(restored.collect(), RESTORED).lazy()
+    copies = copies.select("recording_id", pl.col("sha256").alias("restored_sha256"))
+    return rows.join(copies, on="recording_id", how="left").with_columns(
+        pl.col("restored_sha256").is_not_null().alias("restored"),
+        (pl.col("restored_sha256") == pl.col("sha256")).alias("restored_same"),
+    )
+
+
+def _station_published(rows: pl.LazyFrame, listing: pl.LazyFrame) -> pl.LazyFrame:
+    """An object with the right key is a right copy if its size, and its MD5 where the store gives it, are right."""
+    objects = conform(listing.collect(), LISTING).lazy()
+    objects = objects.select("key", pl.col("size").alias("object_size"), pl.col("etag").str.to_lowercase())
+    is_md5 = pl.col("etag").str.contains(_MD5).fill_null(False)  # noqa: FBT003
+    same = (pl.col("object_size") == pl.col("size")) & (~is_md5 | (pl.col("etag") == pl.col("md5")))
+    return rows.join(objects, on="key", how="left").with_columns(
+        pl.col("object_size").is_not_null().alias("published"), same.alias("published_same")
+    )
+
+
+def _station_indexed(rows: pl.LazyFrame, indexed: pl.LazyFrame) -> pl.LazyFrame:
+    """A call is indexed when the index knows it, a recording when the index links it to its call."""
+    held = conform(indexed.collect(), INDEXED).lazy()
+    links = held.drop_nulls("recording_id").unique().with_columns(linked=pl.lit(True))  # noqa: FBT003
+    known = held.select("call_uid").unique().with_columns(known=pl.lit(True))  # noqa: FBT003
+    joined = rows.join(links, on=["call_uid", "recording_id"], how="left").join(known, on="call_uid", how="left")
+    has_file = pl.col("recording_id").is_not_null()
+    found = pl.when(has_file).then(pl.col("linked")).otherwise(pl.col("known")).is_not_null()
+    return joined.with_columns(pl.when(pl.col("called")).then(found).alias("indexed"))
+
+
+def _with_duplicates(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows with `duplicate_of`: a recording with the same bytes as another, and no call of its own.
+
+    Of several equal files the one with a call, then the oldest, then the one with the shortest path is the original.
+    """
+    equal = ["business", "site", "sha256"]
+    files = rows.filter((pl.col("size") > 0) & pl.col("sha256").is_not_null() & (pl.len().over(equal) > 1))
+    ordered = files.select(
+        *equal, "recording_id", "call_uid", "mtime", "path", "called", pl.col("path").str.len_bytes().alias("length")
+    ).sort("called", "mtime", "length", "path", descending=[True, False, False, False])
+    ordered = ordered.with_columns(
+        pl.col("recording_id").first().over(equal).alias("original"),
+        pl.col("call_uid").first().over(equal).alias("call_of_original"),
+    )
+    repeats = (pl.col("recording_id") != pl.col("original")) & (
+        pl.col("call_uid").is_null() | (pl.col("call_uid") == pl.col("call_of_original"))
+    )
+    copies = ordered.filter(repeats).select("recording_id", pl.col("original").alias("duplicate_of"))
+    return rows.join(copies, on="recording_id", how="left")
+
+
+def _lost_at(stations: Stations) -> pl.Expr:
+    """The first station, of those looked at, that lacks what the one before had."""
+    looked_at = {
+        "in_snapshot": stations.snapshot_files, "restored": stations.restored,
+        "published": stations.listing, "indexed": stations.indexed,
+    }  # fmt: skip
+    lost = pl.when(~pl.col("on_site") & pl.col("expects_recording") & ~pl.col("ambiguous")).then(pl.lit("on_site"))
+    lost = lost.when(pl.col("state") == _MOVING).then(None)
+    for name, frame in looked_at.items():
+        if frame is not None:
+            lost = lost.when(~pl.col(name)).then(pl.lit(name))
+    return lost.otherwise(None)
+
+
+def _coverage() -> pl.Expr:
+    """Of each call, from all its rows: is each recording that it must have whole, at every station?"""
+    of_call = ["business", "site", "dataset", "call_id"]
+    has_file = pl.col("recording_id").is_not_null()
+    counts = has_file & pl.col("duplicate_of").is_null()
+    gone = pl.col("lost_at") == "in_snapshot"
+    whole = (
+        (pl.col("state") == _WHOLE) & pl.col("lost_at").is_null() & pl.col("content_ok").fill_null(True)  # noqa: FBT003
+    ).fill_null(False)  # noqa: FBT003
+    wanting = ~has_file & pl.col("expects_recording")
+    safe = counts & ~gone.fill_null(False)  # noqa: FBT003
+    return (
+        pl.when(~pl.col("called"))
+        .then(None)
+        .when(~has_file.any().over(of_call) & ~pl.col("expects_recording").any().over(of_call))
+        .then(pl.lit("excluded"))
+        .when(~safe.any().over(of_call) & ~pl.col("ambiguous").any().over(of_call))
+        .then(pl.lit("missing"))
+        .when((counts & ~whole).any().over(of_call) | wanting.any().over(of_call) | pl.col("ambiguous").any().over(of_call))
+        .then(pl.lit("partial"))
+        .otherwise(pl.lit("complete"))
+    )

@@ -1,0 +1,73 @@
+"""What the terminal shows: tables for people, one JSON object for machines, errors as one paragraph."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_ROOMS = ("blocks", "flows", "reconcile", "voxkeep")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """One object, and nothing else on stdout."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+
+
+def print_error(error: Exception) -> None:
+    """The error as one paragraph on stderr."""
+    err.print(f"[bold red]voxkeep:[/] {_escape(str(error))}")
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]], *, numbers_from: int = 1) -> Table:
+    """A plain table; columns from `numbers_from` on are aligned as numbers."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", title_style="bold")
+    for place, column in enumerate(columns):
+        right = place >= numbers_from
+        made.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else _escape(str(cell)) for cell in row))
+    return made
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something is going on, and the run's own messages as they come."""
+    quiet_prefect()
+    with err.status(what):
+        yield
+
+
+def quiet_prefect() -> None:
+    """Show our own lines of a run only, without Prefect's and without tracebacks."""
+    handler = _OurLines()
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        for old in list(logger.handlers):
+            if "Console" in type(old).__name__:
+                logger.removeHandler(old)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _OurLines) for known in logger.handlers):
+            logger.addHandler(handler)
+
+
+class _OurLines(logging.Handler):
+    """Lines that our own files log, as they stand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if Path(record.pathname).parent.name in _ROOMS:
+            style = "yellow" if record.levelno >= logging.WARNING else "dim"
+            err.print(f"[{style}]{_escape(record.getMessage())}[/]", soft_wrap=True)

@@ -1,0 +1,194 @@
+"""Finding calls, fetching recordings, and how things stand: all from catalog, index and store, without Prefect."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from rich.table import Table
+
+from blocks.catalog import Catalog
+from blocks.errors import PermanentError, SettingsError
+from blocks.index import CallQuery, CatalogIndex
+from blocks.store import ObjectStore
+from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY
+from reconcile.numbers import normalised
+from voxkeep.apply import remembered, remembered_business
+from voxkeep.console import table
+from voxkeep.settings import Settings
+
+# So many days back `status` looks for the last backup and for what is open.
+STATUS_DAYS = 31
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `voxkeep find` was asked for; times without zone are the business's."""
+
+    number: str | None = None
+    business: str | None = None
+    site: str | None = None
+    display_number: str | None = None
+    extension: str | None = None
+    call_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 50
+
+
+def find_calls(home: Path, wanted: Wanted) -> list[dict[str, Any]]:
+    """The calls wanted, newest first, each with its recordings."""
+    if not any((wanted.number, wanted.display_number, wanted.extension, wanted.call_id, wanted.since, wanted.until)):
+        raise SettingsError(
+            operation="find calls", subject="no condition", cause="that would be every call",
+            remedy="give a number, --display-number, --extension, --call, --since or --until",
+        )  # fmt: skip
+    found = [_find_in(settings, wanted) for settings in _businesses(home, wanted.business)]
+    rows = [row for rows in found for row in rows]
+    return sorted(rows, key=lambda row: row["started_at"] or "", reverse=True)[: wanted.limit]
+
+
+def _businesses(home: Path, business: str | None) -> list[Settings]:
+    if business:
+        return [remembered_business(home, business)]
+    known = list(remembered(home).values())
+    if not known:
+        remembered_business(home, "any")
+    return known
+
+
+def _find_in(settings: Settings, wanted: Wanted) -> list[dict[str, Any]]:
+    zone = ZoneInfo(settings.time_zone)
+    query = CallQuery(
+        business=settings.business, site=wanted.site, number=_plain(settings, wanted.number),
+        display_number=wanted.display_number, extension=wanted.extension, call_id=wanted.call_id,
+        start=wanted.since.replace(tzinfo=zone) if wanted.since else None,
+        end=wanted.until.replace(tzinfo=zone) if wanted.until else None, limit=wanted.limit,
+    )  # fmt: skip
+    index = CatalogIndex(url=str(Path(settings.storage) / "index"))
+    return [_call(row, zone) for row in index.search(query).iter_rows(named=True)]
+
+
+def _plain(settings: Settings, number: str | None) -> str | None:
+    if number is None:
+        return None
+    return str(pl.select(normalised(pl.lit(number), settings.numbers)).item() or number)
+
+
+def _call(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """One document as people and machines read it: local times, attributes and notes unpacked."""
+    started = row["started_at"]
+    return {
+        **{name: row[name] for name in ("business", "site", "day", "call_id", "leg", "call_uid", "talk_seconds",
+                                        "extension", "caller", "callee", "display_number")},
+        "started_at": started.astimezone(zone).isoformat() if started else None,
+        "attributes": json.loads(row["attributes"]),
+        "notes": json.loads(row["notes"]),
+        "recordings": row["recordings"],
+    }  # fmt: skip
+
+
+def show_calls(calls: list[dict[str, Any]]) -> Table:
+    """The calls as a table."""
+    rows = [
+        [
+            call["call_id"], (call["started_at"] or "")[:19].replace("T", " "), call["extension"] or "",
+            call["callee"] or call["caller"] or "", f"{call['talk_seconds'] or 0:g} s", len(call["recordings"]),
+        ]
+        for call in calls
+    ]  # fmt: skip
+    title = f"{len(calls)} calls; hear one with `voxkeep get CALL --out FILE`" if calls else "no call fits"
+    return table(title, ["call", "started", "ext.", "number", "talked", "rec."], rows)
+
+
+def get_recordings(home: Path, call: str, target: Path, business: str | None) -> list[dict[str, Any]]:
+    """Write the recordings of a call to a file, or to a folder under their own names; each proved by its SHA-256.
+
+    Raises:
+        PermanentError: there is no such call, it has no recording, or several and `target` is no folder, or what the
+            store holds is not what the source had.
+    """
+    found = find_calls(home, Wanted(call_id=call, business=business))
+    recordings = {r["recording_id"]: (c["business"], r) for c in found for r in c["recordings"]}
+    if not recordings:
+        cause = "no call has this id" if not found else "the call has no recording"
+        raise PermanentError(operation="get a recording", subject=f"call {call}", cause=cause, remedy="look with `voxkeep find --call`")
+    into_folder = target.is_dir()
+    if len(recordings) > 1 and not into_folder:
+        raise PermanentError(
+            operation="get a recording", subject=f"call {call}", cause=f"it has {len(recordings)} recordings",
+            remedy=f"name a folder that exists: --out {target.parent}",
+        )  # fmt: skip
+    storages = {settings.business: settings.storage for settings in _businesses(home, business)}
+    written = []
+    for owner, recording in recordings.values():
+        store = ObjectStore(url=str(Path(storages[owner]) / "bucket" / f"{owner}-audio"))
+        file = target / Path(recording["path"]).name if into_folder else target
+        written.append({"file": str(file), **_fetch(store, recording, file)})
+    return written
+
+
+def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[str, Any]:
+    store.download(recording["key"], file)
+    with file.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    if sha256 != recording["sha256"]:
+        file.unlink()
+        raise PermanentError(
+            operation="get a recording", subject=recording["path"], cause="the stored object does not have the source's bytes",
+            remedy="restore it from its snapshot; `voxkeep status` shows the finding",
+        )  # fmt: skip
+    return {"recording_id": recording["recording_id"], "path": recording["path"], "size": recording["size"], "sha256": sha256}
+
+
+def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
+    """Every business and site: last backup, calls complete, findings open, alerts that wait."""
+    return {settings.business: _status_of(settings, until) for settings in _businesses(home, None)}
+
+
+def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:
+    catalog = Catalog(url=str(Path(settings.storage) / "catalog"))
+    outbox = Path(settings.storage) / "outbox" / settings.business
+    sites = {}
+    for name in settings.sites:
+        days = catalog.days(SUMMARY.name, settings.business, name)
+        last = until or max(days, default=None)
+        shown = [day for day in days if last and last - timedelta(days=STATUS_DAYS) < day <= last]
+        sites[name] = _status_of_site(settings, catalog, name, shown)
+    return {"title": settings.title, "sites": sites, "alerts_waiting": len(list(outbox.glob("*.json")))}
+
+
+def _status_of_site(settings: Settings, catalog: Catalog, site: str, days: list[date]) -> dict[str, Any]:
+    snapshots = catalog.read(SNAPSHOTS.name, settings.business, site, days, SNAPSHOTS.schema)
+    summary = catalog.read(SUMMARY.name, settings.business, site, days, SUMMARY.schema)
+    findings = catalog.read(FINDINGS.name, settings.business, site, days, FINDINGS.schema)
+    counts = dict(findings.filter(pl.col("status") == "open")["severity"].value_counts().iter_rows())
+    newest = snapshots.sort("taken_at").tail(1)
+    total = summary.select(pl.col("calls", "recordings", "complete", "partial", "missing").sum()).row(0, named=True)
+    must = total["complete"] + total["partial"] + total["missing"]
+    return {
+        "last_backup": newest["taken_at"][0].isoformat() if newest.height else None,
+        "last_backup_day": str(newest["day"][0]) if newest.height else None,
+        "calls": total["calls"],
+        "recordings": total["recordings"],
+        "coverage": total["complete"] / must if must else None,
+        "open": {severity: counts.get(severity, 0) for severity in ("critical", "major", "minor", "info")},
+    }
+
+
+def show_status(status: dict[str, Any]) -> Table:
+    """How things stand, as a table."""
+    rows = []
+    for business, found in status.items():
+        for site, facts in found["sites"].items():
+            coverage = f"{facts['coverage']:.1%}" if facts["coverage"] is not None else "-"
+            is_open = facts["open"]
+            rows.append([f"{business}/{site}", facts["last_backup_day"] or "never", coverage, facts["calls"],
+                         facts["recordings"], is_open["critical"], is_open["major"], is_open["minor"]])  # fmt: skip
+    waiting = sum(found["alerts_waiting"] for found in status.values())
+    title = f"{waiting} alerts wait to be delivered" if waiting else "every alert was delivered"
+    return table(title, ["site", "last backup", "complete", "calls", "rec.", "critical", "major", "minor"], rows)

@@ -1,0 +1,269 @@
+"""The command line. Each command reads its words, calls one function, and prints what comes back."""
+
+import os
+import sys
+from datetime import date, datetime
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from voxkeep.console import err, out, print_error, print_json, table, working
+
+COMPLETE, INCOMPLETE, COULD_NOT_RUN = 0, 1, 2
+# Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
+FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation"}
+
+app = typer.Typer(
+    name="voxkeep",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Keep call recordings and the business data that belongs to them, and prove daily that none is lost.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Home = Annotated[
+    Path, typer.Option("--home", envvar="VOXKEEP_HOME", help="Where voxkeep remembers its businesses.")
+]
+Site = Annotated[str | None, typer.Option("--site", help="Only this site.")]
+Day = Annotated[
+    datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Business day; today where not given.")
+]
+DEFAULT_HOME = Path.home() / ".voxkeep"
+
+
+class Preset(StrEnum):
+    """Systems whose call records voxkeep knows."""
+
+    asterisk = "asterisk"
+    freeswitch = "freeswitch"
+    fusionpbx = "fusionpbx"
+    vos3000 = "vos3000"
+
+
+def run() -> None:
+    """Run the command line; an error becomes one paragraph and exit code 2."""
+    from blocks.errors import VoxkeepError as BlocksError  # noqa: PLC0415
+    from reconcile.errors import VoxkeepError as EngineError  # noqa: PLC0415
+
+    try:
+        app()
+    except (BlocksError, EngineError) as error:
+        print_error(error)
+        sys.exit(COULD_NOT_RUN)
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
+
+
+def _use_home(home: Path) -> None:
+    """Keep Prefect's own database in our home, unless the user has a server or a home of their own."""
+    os.environ.setdefault("PREFECT_HOME", str(home.resolve() / "prefect"))
+    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def _one_day(day: datetime | None) -> date | None:
+    return day.date() if day else None
+
+
+@app.command(epilog="Example: [bold]voxkeep demo --dir /tmp/demo --calls 500[/]")
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Folder for everything the demo makes.")] = Path("voxkeep-demo"),
+    calls: Annotated[int, typer.Option("--calls", min=50, help="Calls of the sample source.")] = 300,
+    json: Json = False,
+) -> None:
+    """Make a sample source with planted faults, run everything over it, and compare planted with found."""
+    _use_home(directory / "home")
+    from voxkeep.demo import run_demo, show_demo  # noqa: PLC0415
+
+    with working("running the demo"):
+        result = run_demo(directory, calls)
+    if json:
+        print_json(result.counts())
+    else:
+        show_demo(result)
+    raise typer.Exit(COMPLETE if result.perfect() else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep check business.yaml[/]")
+def check(files: Annotated[list[Path], typer.Argument(help="Settings of businesses.")], json: Json = False) -> None:
+    """Check settings: every mistake with file, line and what was expected. Nothing is changed."""
+    from blocks.errors import SettingsError  # noqa: PLC0415
+    from voxkeep.settings import load_settings  # noqa: PLC0415
+
+    mistakes = {}
+    for file in files:
+        try:
+            load_settings(file)
+        except SettingsError as error:
+            mistakes[str(file)] = str(error)
+    if json:
+        print_json({"files": [str(file) for file in files], "mistakes": mistakes})
+    for file in files:
+        if str(file) in mistakes and not json:
+            err.print(mistakes[str(file)], markup=False)
+        elif not json:
+            out.print(f"{file}: good", markup=False)
+    raise typer.Exit(COULD_NOT_RUN if mistakes else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep apply business.yaml[/]")
+def apply(
+    files: Annotated[list[Path], typer.Argument(help="Settings of businesses.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Make or update what these settings describe. Applying the same twice changes nothing."""
+    from voxkeep.settings import load_settings  # noqa: PLC0415
+
+    loaded = [load_settings(file) for file in files]
+    _use_home(home)
+    from voxkeep.apply import apply as apply_settings  # noqa: PLC0415
+
+    with working("applying"):
+        outcomes = {settings.business: apply_settings(settings, home) for settings in loaded}
+    if json:
+        print_json(outcomes)
+        return
+    for business, outcome in outcomes.items():
+        out.print(table(business, ["block", "outcome"], [[name, what] for name, what in outcome.items()], numbers_from=9))
+
+
+def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    _use_home(home)
+    with working(f"{name} {parameters['business']}"):
+        result: dict[str, Any] = getattr(import_module(f"flows.{FLOWS[name]}"), name)(**parameters)
+    return result
+
+
+def _show_result(result: dict[str, Any], *, json: bool) -> None:
+    if json:
+        print_json(result)
+        return
+    rows = [[name, ", ".join(map(str, value)) if isinstance(value, list) else value] for name, value in result.items()]
+    out.print(table("", ["", ""], rows, numbers_from=9))
+
+
+@app.command(epilog="Example: [bold]voxkeep backup meituan --site cq[/]")
+def backup(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    day: Day = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """At the site: extract, inventory, back up with restic, confirm. Every site, where none is named."""
+    from voxkeep.apply import remembered_business  # noqa: PLC0415
+
+    sites = [site] if site else list(remembered_business(home, business).sites)
+    results = [_run_flow("backup", home, {"business": business, "site": name, "day": _one_day(day)}) for name in sites]
+    _show_result(results[0], json=json) if site else _show_result({r["site"]: r["snapshot_id"] for r in results}, json=json)
+
+
+@app.command(epilog="Example: [bold]voxkeep ingest meituan[/]")
+def ingest(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Centrally: restore, verify, publish and index every snapshot that is new."""
+    _show_result(_run_flow("ingest", home, {"business": business, "site": site}), json=json)
+
+
+@app.command(epilog="Example: [bold]voxkeep reconcile meituan --day 2021-01-31[/]")
+def reconcile(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    day: Day = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Trace every call and recording through all stations; findings, summary, report, alerts."""
+    _show_result(_run_flow("reconcile", home, {"business": business, "site": site, "day": _one_day(day)}), json=json)
+
+
+@app.command(epilog="Example: [bold]voxkeep status[/]")
+def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
+    """Every site: its last backup, what is complete, what is open."""
+    from voxkeep.lookup import show_status, status_of  # noqa: PLC0415
+
+    found = status_of(home)
+    print_json(found) if json else out.print(show_status(found))
+
+
+@app.command(epilog="Example: [bold]voxkeep find 15372388463 --since 2021-01-31[/]")
+def find(
+    number: Annotated[str | None, typer.Argument(help="Telephone number, however it is written.")] = None,
+    business: Annotated[str | None, typer.Option(help="Only this business.")] = None,
+    site: Site = None,
+    display_number: Annotated[str | None, typer.Option(help="Number shown to the customer.")] = None,
+    extension: Annotated[str | None, typer.Option(help="The agent's line.")] = None,
+    call: Annotated[str | None, typer.Option("--call", help="Id of the call.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Started at or after; local time of the business.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Started before; local time of the business.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Find calls, newest first."""
+    from voxkeep.lookup import Wanted, find_calls, show_calls  # noqa: PLC0415
+
+    wanted = Wanted(number, business, site, display_number, extension, call, since, until, limit)
+    found = find_calls(home, wanted)
+    print_json({"calls": found}) if json else out.print(show_calls(found))
+    raise typer.Exit(COMPLETE if found else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep get 202101310000000017 --out call.wav[/]")
+def get(
+    call: Annotated[str, typer.Argument(help="Id of the call.")],
+    target: Annotated[Path, typer.Option("--out", help="File, or a folder for several recordings.")],
+    business: Annotated[str | None, typer.Option(help="Only this business.")] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Write the recordings of one call, byte for byte as at the source."""
+    from voxkeep.lookup import get_recordings  # noqa: PLC0415
+
+    written = get_recordings(home, call, target, business)
+    if json:
+        print_json({"recordings": written})
+        return
+    out.print(table("", ["file", "sha256"], [[row["file"], row["sha256"]] for row in written], numbers_from=9))
+
+
+@app.command(
+    epilog="Example: [bold]voxkeep compare --calls Master.csv --recordings /var/spool/asterisk/monitor "
+    "--preset asterisk --out result[/]"
+)
+def compare(
+    calls: Annotated[list[Path], typer.Option("--calls", help="CSV or Parquet of calls; may be given several times.")],
+    recordings: Annotated[Path, typer.Option("--recordings", help="Folder of recordings, or an inventory as Parquet.")],
+    target: Annotated[Path, typer.Option("--out", help="Folder for trace, findings, summary and report.")],
+    rules: Annotated[Path | None, typer.Option(help="YAML with rules (docs/rules.md).")] = None,
+    preset: Annotated[Preset | None, typer.Option(help="Rules of a known system.")] = None,
+    mapping: Annotated[str | None, typer.Option("--map", help="column=source,… e.g. call_id=uniqueid,started_at=start")] = None,
+    json: Json = False,
+) -> None:
+    """Compare call records with recordings: what is missing, orphaned, damaged. Needs no business set up.
+
+    Exit code 0: complete; 1: findings of severity major or above; 2: it could not run.
+    """
+    from voxkeep import compare as comparing  # noqa: PLC0415
+
+    loaded = comparing.load_rules(rules, preset.value if preset else None, mapping)
+    with err.status("comparing"):
+        compared = comparing.compare(calls, recordings, loaded, target)
+    if json:
+        print_json(compared.counts())
+    else:
+        comparing.show(compared)
+    raise typer.Exit(COMPLETE if compared.complete() else INCOMPLETE)
