@@ -182,7 +182,7 @@ class Repository(Block):
         return pl.concat(frames).sort("path")
 
     def _list(self, year: int, snapshot_id: str, folders: list[bytes]) -> pl.DataFrame:
-        """name, folder, size, mtime of the files directly in these folders."""
+        """name, path, folder, size, mtime of the files directly in these folders."""
         call = self._run(year, ["ls", "--json", "--no-lock", snapshot_id, *folders])
         nodes = pl.read_ndjson(
             BytesIO(call.output),
@@ -191,6 +191,7 @@ class Repository(Block):
         text = [folder.decode() for folder in folders]
         return nodes.filter(pl.col("type") == "file").select(
             "name",
+            "path",
             pl.col("path").str.head(-pl.col("name").str.len_chars().cast(pl.Int64) - 1).alias("folder"),
             pl.col("size").fill_null(0),
             pl.col("mtime").str.to_datetime(time_unit="us", time_zone="UTC", format="%+", exact=True),

@@ -160,7 +160,7 @@ def extract(place: Place, days: list[date]) -> tuple[int, list[VoxkeepError]]:
     write_datapackage(folder, resources)
     for dataset, source in place.settings.dropped.items():
         _take_dropped(Path(source), folder / "dropped" / dataset, start_of(days[0], place.rules.time_zone))
-    rows = sum(resource.rows for resource in resources)
+    rows = sum(resource.extract.rows for resource in resources)
     get_run_logger().info("%d rows of %d extracts, %s to %s", rows, len(resources), days[0], days[-1])
     return rows, failures
 
@@ -187,13 +187,8 @@ def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], fol
         target = folder / "extracts" / dataset / f"{day}.csv"
         target.parent.mkdir(parents=True, exist_ok=True)
         done = place.database.extract(sql, dict(bounds), target)
-        resources.append(
-            Resource(
-                path=f"extracts/{dataset}/{day}.csv", dataset=dataset, columns=done.columns, rows=done.rows,
-                bytes=done.bytes, sha256=done.sha256, start=bounds["start"], end=bounds["end"],
-                sql_sha256=hashlib.sha256(sql.encode()).hexdigest(),
-            )  # fmt: skip
-        )
+        path = str(target.relative_to(folder))
+        resources.append(Resource(path=path, dataset=dataset, extract=done, start=bounds["start"], end=bounds["end"], sql=sql))
     return resources
 
 

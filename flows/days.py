@@ -1,6 +1,6 @@
 """Business days and the instants between which they lie."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -20,8 +20,8 @@ def with_neighbours(days: list[date]) -> list[date]:
 
 
 def start_of(day: date, time_zone: str) -> datetime:
-    """The instant at which the day begins."""
-    return datetime.combine(day, time.min, ZoneInfo(time_zone))
+    """The instant (UTC) at which the day begins."""
+    return datetime.combine(day, time.min, ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def window(day: date, time_zone: str, source_time_zone: str) -> dict[str, str]:

@@ -230,8 +230,10 @@ def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
         )  # fmt: skip
         for row in ready.iter_rows(named=True)
     )
-    get_run_logger().info("%d recordings published, %d were there", done.created, done.already)
-    return int(done.created)
+    for refused in done.refused:
+        get_run_logger().error("not published: %s: %s", refused.key, refused.cause)
+    get_run_logger().info("%d recordings published, %d were there", done.published, done.already)
+    return done.published
 
 
 @task(name="catalogue", cache_policy=NO_CACHE)

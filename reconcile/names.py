@@ -104,7 +104,7 @@ def read_names(paths: pl.Series, templates: list[str], time_zone: str) -> pl.Dat
     return frame.with_columns(
         pl.coalesce([reading[name] for reading in readings] + [pl.lit(None, dtype)]).alias(name)
         for name, dtype in _READ.items()
-    ).select(_READ)
+    ).select(list(_READ))
 
 
 _READ = {"extension": pl.String(), "number": pl.String(), "call_id": pl.String(), "started_at": INSTANT, "day": pl.Date()}

@@ -52,7 +52,9 @@ class DatasetRules(_Strict):
 
     kind: Literal["calls", "notes"] = Field("calls", description="calls 话单, or notes 催记 that belong to calls.")
     columns: ColumnMap = Field(default_factory=ColumnMap, description="Source column of each known column.")
-    header: list[str] | None = Field(None, description="Column names of files without a header row.")
+    header: list[str] | list[list[str]] | None = Field(
+        None, description="Column names of files without a header row, or several such lists for rows of several lengths."
+    )
     time_format: str | None = Field(
         None, description="strptime format of started_at; without it ISO 8601 and Unix seconds or milliseconds are read."
     )

@@ -94,6 +94,8 @@ def apply(settings: Settings, home: Path) -> dict[str, str]:
     outcome = {}
     for reference, block in blocks_of(settings).items():
         document = reference.split("/")[1]
+        if isinstance(block, ObjectStore):
+            block.create()
         outcome[reference] = _save(block, document)
     remember(settings, home)
     return outcome

@@ -19,6 +19,7 @@ FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation"}
 app = typer.Typer(
     name="voxkeep",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -62,7 +63,9 @@ def run() -> None:
 
 def _use_home(home: Path) -> None:
     """Keep Prefect's own database in our home, unless the user has a server or a home of their own."""
-    os.environ.setdefault("PREFECT_HOME", str(home.resolve() / "prefect"))
+    prefect_home = home.resolve() / "prefect"
+    prefect_home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home))
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -1,0 +1,257 @@
+"""The catalog: the only memory. One Parquet object per frame, business, day and site, replaced whole."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import polars as pl
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from prefect.blocks.core import Block
+from prefect.types import SecretDict
+from pydantic import Field
+
+from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+
+_SUFFIX = ".parquet"
+
+
+class Catalog(Block):
+    """The frames that voxkeep keeps, one Parquet object per partition (business, site, day).
+
+    Every verb may be called twice, at the same time and after kill -9: an object is replaced whole or not at
+    all, so a reader sees the old partition or the new one. Of two writers of one partition the last one wins.
+    What a killed writer leaves behind no reader looks at, and the next write of the partition removes it.
+
+    Attributes:
+        url: Folder or fsspec URL of the catalog; below it lie `<frame>/business=<b>/day=<d>/<site>.parquet`.
+        storage_options: What fsspec needs to reach it: keys, endpoint.
+
+    Example:
+        >>> catalog = Catalog(url="/srv/voxkeep/catalog")
+        >>> catalog.write("calls", "meituan", "cq", date(2021, 1, 31), calls)
+        True
+    """
+
+    _block_type_name = "Voxkeep catalog"
+    _block_type_slug = "voxkeep-catalog"
+
+    url: str = Field(description="Folder or fsspec URL of the catalog, e.g. file:///srv/voxkeep/catalog.")
+    storage_options: SecretDict | None = Field(
+        default=None, description="Options of fsspec for this URL: keys, endpoint. A folder needs none."
+    )
+
+    def write(self, frame: str, business: str, site: str, day: date, rows: pl.DataFrame) -> bool:
+        """Replace the partition by `rows`, sorted by the caller; False when it held just these bytes already.
+
+        A partition without rows is a partition too: it says that somebody looked.
+
+        Raises:
+            PermanentError: the rows cannot be written there.
+            TransientError: the store does not answer.
+        """
+        name = self._partition(frame, business, day, site)
+        content = _parquet(rows)
+        system, root = self._reach()
+        target = f"{root}/{name}"
+        with told("write to the catalog", name):
+            if isinstance(system, LocalFileSystem):
+                return _replace(Path(target), content)
+            if system.exists(target) and system.cat_file(target) == content:
+                return False
+            system.pipe_file(target, content)  # one PUT: S3 shows an object whole or not at all
+        return True
+
+    def read(
+        self, frame: str, business: str, site: str | None, days: Iterable[date] | None, schema: pl.Schema
+    ) -> pl.DataFrame:
+        """The rows of these partitions, in order of day and site, with exactly the columns of `schema`.
+
+        `site` None: all sites; `days` None: all days. A partition that is not there has no rows.
+        A column that an older partition does not have yet is null in its rows.
+
+        Raises:
+            PermanentError: an object is damaged, or a column in it has another dtype.
+        """
+        with told("read the catalog", f"{frame} of {business}"):
+            return self.scan(frame, business, site, days, schema).collect()
+
+    def scan(
+        self, frame: str, business: str, site: str | None, days: Iterable[date] | None, schema: pl.Schema
+    ) -> pl.LazyFrame:
+        """What `read` reads, lazily: of a folder, only the columns and row groups that are asked for."""
+        system, root = self._reach()
+        paths = [f"{root}/{name}" for _, _, name in self._objects(frame, business, site, days)]
+        if not paths:
+            return schema.to_frame().lazy()
+        if isinstance(system, LocalFileSystem):
+            return _scan(paths, schema)
+        with told("read the catalog", f"{frame} of {business}"):
+            return _scan([system.cat_file(path) for path in paths], schema)
+
+    def days(self, frame: str, business: str, site: str | None) -> list[date]:
+        """The days of which the frame has a partition of this site (None: of any), in order."""
+        return sorted({day for day, _, _ in self._objects(frame, business, site, None)})
+
+    def sites(self, frame: str, business: str) -> list[str]:
+        """The sites of which the frame has a partition, in order."""
+        return sorted({site for _, site, _ in self._objects(frame, business, None, None)})
+
+    def businesses(self) -> list[str]:
+        """The businesses that have anything in the catalog, in order."""
+        system, root = self._reach()
+        with told("read the catalog", self.url):
+            folders = [name for frame in _names(system, root) for name in _names(system, f"{root}/{frame}")]
+        return sorted({name.removeprefix("business=") for name in folders if name.startswith("business=")})
+
+    def _objects(
+        self, frame: str, business: str, site: str | None, days: Iterable[date] | None
+    ) -> list[tuple[date, str, str]]:
+        """day, site and name of each partition that is there, in order of day and site."""
+        base = f"{_part(frame)}/business={_part(business)}"
+        system, root = self._reach()
+        with told("read the catalog", base):
+            if days is None:
+                found = [
+                    name.removeprefix("day=")
+                    for name in _names(system, f"{root}/{base}")
+                    if name.startswith("day=")
+                ]
+                days = [date.fromisoformat(day) for day in found]
+            return [
+                (day, name.removesuffix(_SUFFIX), f"{base}/day={day}/{name}")
+                for day in sorted(set(days))
+                for name in sorted(_names(system, f"{root}/{base}/day={day}"))
+                if name.endswith(_SUFFIX) and (site is None or name == site + _SUFFIX)
+            ]
+
+    @staticmethod
+    def _partition(frame: str, business: str, day: date, site: str) -> str:
+        return f"{_part(frame)}/business={_part(business)}/day={day}/{_part(site)}{_SUFFIX}"
+
+    def _reach(self) -> tuple[AbstractFileSystem, str]:
+        """The file system behind the URL, and the catalog's path in it."""
+        options: dict[str, Any] = self.storage_options.get_secret_value() if self.storage_options else {}
+        try:
+            # A listing that was remembered would hide what another process has written since.
+            system, root = fsspec.url_to_fs(self.url, use_listings_cache=False, **options)
+        except (ValueError, ImportError) as error:
+            raise SettingsError(
+                operation="reach the catalog",
+                subject=self.url,
+                cause=str(error),
+                remedy="give a folder or a URL such as s3://bucket/catalog; fsspec needs s3fs for it",
+            ) from None
+        return system, str(root).rstrip("/")
+
+
+def _part(name: str) -> str:
+    """`name`, which may stand in a path.
+
+    Raises:
+        SettingsError: it would lead elsewhere, or nowhere.
+    """
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise SettingsError(
+            operation="find a partition of the catalog",
+            subject=repr(name),
+            cause="this cannot be part of a path",
+            remedy="name frames, businesses and sites with letters, digits and hyphens",
+        )
+    return name
+
+
+def _names(system: AbstractFileSystem, folder: str) -> list[str]:
+    try:
+        return [PurePosixPath(path).name for path in system.ls(folder, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _parquet(rows: pl.DataFrame) -> bytes:
+    """The rows as Parquet; the same rows give the same bytes."""
+    buffer = BytesIO()
+    rows.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _scan(sources: list[str] | list[bytes], schema: pl.Schema) -> pl.LazyFrame:
+    return pl.scan_parquet(
+        sources,
+        schema=schema,
+        # The keys are columns of the files themselves: the folders' names would only repeat them, as text.
+        hive_partitioning=False,
+        glob=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+
+
+def _replace(target: Path, content: bytes) -> bool:
+    """Make `content` the file's content, at once and whole; False when it was so already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _aside(target) as (part, handle):
+        if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
+            part.unlink()
+            return False
+        os.truncate(handle, 0)
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(content)
+        os.fsync(handle)
+        part.replace(target)
+    return True
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[tuple[Path, int]]:
+    """The file beside `target` in which its next content is written, locked: one writer at a time.
+
+    Its name is always the same, so a write takes over what a killed writer left. The lock is the file's own:
+    when the writer before has renamed or removed it, what was waited for is no longer the file of that name.
+    """
+    part = target.with_name(f".{target.name}.part")
+    while True:
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_still(part, handle):
+                yield part, handle
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def told(operation: str, subject: str) -> Iterator[None]:
+    """Errors of files, stores and Polars, told as errors of voxkeep."""
+    try:
+        yield
+    except VoxkeepError:
+        raise
+    except (TimeoutError, ConnectionError) as error:
+        raise TransientError(
+            operation=operation,
+            subject=subject,
+            cause=str(error),
+            remedy="check that the store answers, then run it again",
+        ) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise PermanentError(
+            operation=operation,
+            subject=subject,
+            cause=" ".join(str(error).split()),
+            remedy="check space, permissions and the object; repositories can rebuild the catalog",
+        ) from None

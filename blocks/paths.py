@@ -1,0 +1,41 @@
+"""File names as text without loss: two different files never share a path, and a path is one printable line."""
+
+import os
+import re
+from pathlib import Path
+
+from blocks.errors import PermanentError
+
+# Escaped: bytes that are not UTF-8 (surrogates here), `%` itself, and control characters.
+_ESCAPED = re.compile("[\udc80-\udcff%\x00-\x1f\x7f]")
+_ESCAPE = re.compile(rb"%([0-9A-F]{2})")
+
+
+def escape_path(raw: bytes) -> str:
+    """The path as text; bytes that are not UTF-8, control characters and `%` become `%XX`.
+
+    >>> escape_path(b"caf\\xe9 100%.wav")
+    'caf%E9 100%25.wav'
+    """
+    text = raw.decode(errors="surrogateescape")
+    return _ESCAPED.sub(lambda found: f"%{os.fsencode(found.group())[0]:02X}", text)
+
+
+def unescape_path(text: str) -> bytes:
+    """The bytes of which `escape_path` has made this text."""
+    return _ESCAPE.sub(lambda found: bytes([int(found.group(1), 16)]), text.encode())
+
+
+def join_below(root: Path, text: str) -> bytes:
+    """The file below `root` that an escaped path names.
+
+    Raises:
+        PermanentError: the path would leave the root.
+    """
+    name = unescape_path(text)
+    if name.startswith(b"/") or b".." in name.split(b"/"):
+        raise PermanentError(
+            operation="open a file", subject=text, cause=f"its path leaves {root}",
+            remedy="look where this path comes from: no file on a disk can have it",
+        )  # fmt: skip
+    return bytes(root) + b"/" + name

@@ -1,0 +1,417 @@
+"""The object store: one object per recording, created once and never overwritten."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from ctypes import CDLL
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+from secrets import token_hex
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+import obstore
+import polars as pl
+from obstore import exceptions as refusal
+from obstore.store import S3Store
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from blocks.errors import PermanentError, SettingsError, TransientError
+
+LISTING_SCHEMA = pl.Schema(
+    [
+        ("key", pl.String()),
+        ("size", pl.Int64()),
+        ("etag", pl.String()),
+        ("last_modified", pl.Datetime("us", "UTC")),
+    ]
+)
+_CHUNK = 1 << 20
+# As many items as a thread takes from the common iterator at a time.
+_HANDFUL = 32
+_EXISTS = 409  # HTTP: Conflict
+
+# key, size, etag, last_modified
+_Row = tuple[str, int, str | None, datetime]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One object to publish: its key, the file with its bytes, their size and hash, and what to remember."""
+
+    key: str
+    source: Path | bytes
+    size: int
+    sha256: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One object that was not published, and why."""
+
+    key: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication did: objects made, those that were there before, bytes, and what was refused."""
+
+    published: int
+    already: int
+    bytes: int
+    refused: tuple[Refused, ...]
+
+
+class _RefusedError(Exception):
+    """This object cannot be published; the others can."""
+
+
+class ObjectStore(Block):
+    """Recordings as objects, in a folder or an S3 bucket.
+
+    Objects are created and read; no verb changes or deletes one. Every verb may be called twice,
+    at the same time and after kill -9: an object is there whole or not at all, and its bytes were proved
+    against their SHA-256 on the way in.
+
+    Attributes:
+        url: Folder, `file:///…`, or `s3://bucket/prefix`.
+        endpoint: URL of the S3 service, where it is not Amazon's.
+        access_key: Access key of S3.
+        secret_key: Secret key of S3.
+        region: Region of S3.
+
+    Example:
+        >>> store = ObjectStore(url="file:///srv/voxkeep/meituan-audio")
+        >>> store.create()
+        >>> store.publish([Publication(key, file, size, sha256, {"name": "01/31/2049.wav3"})]).published
+        1
+    """
+
+    _block_type_name = "Voxkeep object store"
+    _block_type_slug = "voxkeep-object-store"
+
+    url: str = Field(description="Folder, file:///… or s3://bucket/prefix that holds the recordings.")
+    endpoint: str | None = Field(default=None, description="URL of the S3 service, e.g. http://minio:9000.")
+    access_key: SecretStr | None = Field(default=None, description="Access key of S3.")
+    secret_key: SecretStr | None = Field(default=None, description="Secret key of S3.")
+    region: str = Field(default="us-east-1", description="Region of S3.")
+
+    def create(self) -> None:
+        """Make the folder or the bucket, where it is not there yet."""
+        with _told("create the object store", self.url):
+            self._shelf().create()
+
+    def publish(self, items: Iterable[Publication], workers: int = 4) -> Published:
+        """Create the objects that are not there yet; the others stay as they are and count as `already`.
+
+        An item whose source is not there, or has other bytes than told, is refused and named; others go on.
+        What was published is on the disk when this returns.
+
+        Raises:
+            TransientError, PermanentError: the store takes nothing: unreachable, full, not allowed.
+        """
+        shelf = self._shelf()
+        with _told("publish to", self.url), ThreadPoolExecutor(workers, "publish") as threads:
+            runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(items)]
+            try:
+                done = [run.result() for run in runs]
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+            published = sum(part.published for part in done)
+            if published:
+                shelf.settle()
+        return Published(
+            published,
+            sum(part.already for part in done),
+            sum(part.bytes for part in done),
+            tuple(refused for part in done for refused in part.refused),
+        )
+
+    def listing(self, prefix: str = "") -> pl.DataFrame:
+        """The objects below the folder `prefix` of the keys (`LISTING_SCHEMA`), in order of key.
+
+        `etag` is null for a folder, which keeps none.
+        """
+        with _told("list the objects of", self.url):
+            rows = list(self._shelf().listing(prefix.strip("/")))
+        return pl.DataFrame(rows, schema=LISTING_SCHEMA, orient="row").sort("key")
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """The object's bytes, a piece at a time.
+
+        Raises:
+            PermanentError: there is no such object.
+        """
+        with _told("read from", f"{self.url}: {key}"):
+            yield from self._shelf().get(_checked(key))
+
+    def download(self, key: str, target: Path) -> None:
+        """Make `target` a copy of the object; it is there whole or not at all."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{token_hex(4)}.part")
+        try:
+            with part.open("wb") as file:
+                file.writelines(self.get(key))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _shelf(self) -> "_Folder | _Bucket":
+        address = urlsplit(self.url)
+        if address.scheme == "s3":
+            return _Bucket(self._s3(address.netloc, address.path.strip("/")), self._s3(address.netloc, ""))
+        if address.scheme == "file" or self.url.startswith("/"):
+            return _Folder(Path(unquote(address.path) if address.scheme else self.url))
+        raise self._useless("it is neither a folder nor S3", "write /folder, file:///folder or s3://bucket")
+
+    def _s3(self, bucket: str, prefix: str) -> S3Store:
+        if not (self.access_key and self.secret_key):
+            raise self._useless("the access key or the secret key is not given", "give both")
+        return S3Store(
+            bucket,
+            prefix=prefix or None,
+            endpoint=self.endpoint,
+            access_key_id=self.access_key.get_secret_value(),
+            secret_access_key=self.secret_key.get_secret_value(),
+            region=self.region,
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "120s"},
+            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+        )
+
+    def _useless(self, cause: str, remedy: str) -> SettingsError:
+        return SettingsError(operation="reach the object store", subject=self.url, cause=cause, remedy=remedy)
+
+
+def _publish_some(shelf: "_Folder | _Bucket", items: list[Publication]) -> Published:
+    published, size, refused = 0, 0, []
+    for item in items:
+        try:
+            if shelf.put(item):
+                published, size = published + 1, size + item.size
+        except _RefusedError as error:
+            refused.append(Refused(item.key, str(error)))
+    return Published(published, len(items) - published - len(refused), size, tuple(refused))
+
+
+def _handfuls(items: Iterable[Publication]) -> Iterator[list[Publication]]:
+    iterator = iter(items)
+    while handful := list(islice(iterator, _HANDFUL)):
+        yield handful
+
+
+class _Folder:
+    """Objects as files. No hard link to a source: restic may rewrite that in place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: set[Path] = set()
+
+    def create(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, item: Publication) -> bool:
+        target = self.root / _checked(item.key)
+        if target.exists():
+            return _same(target, item)
+        if target.parent not in self._folders:
+            self.root.stat()  # a disk that is not mounted must not be replaced by a folder of its name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(target.parent)
+        with _nameless(target.parent) as (handle, name):
+            _copy(item, handle)
+            _remember(handle, item.metadata)
+            try:
+                # A link is made or refused in one step, so it never replaces what another publisher made.
+                os.link(name, target, src_dir_fd=handle, follow_symlinks=True)
+            except FileExistsError:
+                return _same(target, item)
+        return True
+
+    def settle(self) -> None:
+        """Have the disk hold what was written: after a power cut, an empty file could never be replaced."""
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            CDLL(None).syncfs(handle)
+        finally:
+            os.close(handle)
+
+    def listing(self, prefix: str) -> Iterator[_Row]:
+        self.root.stat()
+        folders = [f"{self.root}/{prefix}".rstrip("/")]
+        while folders:
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as found:
+                for entry in found:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    key = os.fsencode(entry.path).decode(errors="replace")[len(str(self.root)) + 1 :]
+                    yield key, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC)
+
+    def get(self, key: str) -> Iterator[bytes]:
+        with (self.root / key).open("rb", buffering=0) as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+
+
+@contextmanager
+def _nameless(folder: Path) -> Iterator[tuple[int, str]]:
+    """A file in `folder` that vanishes with its writer, and the name by which it can be linked."""
+    part = None
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOTSUP):
+            raise
+        # NFS and some others have no nameless files; a hidden one is in no listing.
+        part = folder / f".{token_hex(8)}.part"
+        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    try:
+        yield handle, str(part or f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+        if part:
+            part.unlink()
+
+
+def _copy(item: Publication, handle: int) -> None:
+    """Write the item's bytes, proved to be the ones that were told."""
+    digest = hashlib.sha256()
+    with _source(item) as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+            while piece:
+                piece = piece[os.write(handle, piece) :]
+    if digest.hexdigest() != item.sha256:
+        raise _RefusedError(f"{item.source!r} has other bytes than when it was hashed")
+
+
+@contextmanager
+def _source(item: Publication) -> Iterator[FileIO]:
+    try:
+        file = FileIO(item.source)
+    except OSError as error:
+        raise _RefusedError(f"{item.source!r} cannot be read: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _same(target: Path, item: Publication) -> bool:
+    """False: it was there already. One of another size is damaged, which a person must see."""
+    size = target.stat().st_size
+    if size != item.size:
+        raise _RefusedError(f"the object is there, but has {size} bytes instead of {item.size}")
+    return False
+
+
+def _remember(handle: int, metadata: dict[str, str]) -> None:
+    for name, value in metadata.items():
+        try:
+            os.setxattr(handle, f"user.voxkeep.{name}", value.encode())
+        except OSError as error:
+            # A filesystem without attributes is good enough: the catalog has the names too.
+            if error.errno != errno.ENOTSUP:
+                raise
+            return
+
+
+class _Bucket:
+    """Objects in an S3 bucket, below a prefix."""
+
+    def __init__(self, store: S3Store, bucket: S3Store) -> None:
+        self.store = store
+        self.bucket = bucket
+
+    def create(self) -> None:
+        """Make the bucket, for which obstore has no call: a signed PUT of its address."""
+        address = obstore.sign(self.bucket, "PUT", "", timedelta(minutes=1))
+        try:
+            answer = httpx.put(address, timeout=10)
+        except httpx.TransportError as error:
+            raise ConnectionError(str(error)) from None
+        if answer.is_error and answer.status_code != _EXISTS:
+            raise PermissionError(f"the service answers {answer.status_code} {answer.reason_phrase}")
+
+    def put(self, item: Publication) -> bool:
+        _checked(item.key)
+        with _source(item) as file:
+            content = file.readall()
+        if hashlib.sha256(content).hexdigest() != item.sha256:
+            raise _RefusedError(f"{item.source!r} has other bytes than when it was hashed")
+        attributes = {f"voxkeep-{name}": quote(value) for name, value in item.metadata.items()}
+        try:
+            obstore.put(
+                self.store,
+                _checked(item.key),
+                content,
+                mode="create",
+                attributes=attributes,
+                use_multipart=False,
+            )
+        except refusal.AlreadyExistsError:
+            return False
+        return True
+
+    def settle(self) -> None:
+        """Nothing to do: S3 answers when it has the object."""
+
+    def listing(self, prefix: str) -> Iterator[_Row]:
+        for page in obstore.list(self.store, prefix or None, chunk_size=1000):
+            for found in page:
+                yield (
+                    found["path"],
+                    found["size"],
+                    (found["e_tag"] or "").strip('"') or None,
+                    found["last_modified"],
+                )
+
+    def get(self, key: str) -> Iterator[bytes]:
+        for piece in obstore.get(self.store, key).stream(min_chunk_size=_CHUNK):
+            yield bytes(piece)
+
+
+def _checked(key: str) -> str:
+    """`key`, which stays below the store.
+
+    Raises:
+        SettingsError: it would lead elsewhere, or to a hidden file.
+    """
+    if any(not part or part.startswith(".") for part in key.split("/")) or "\0" in key:
+        raise SettingsError(
+            operation="find an object",
+            subject=repr(key),
+            cause="this cannot be a key",
+            remedy="make keys of folders and names that do not begin with a dot, with a slash between",
+        )
+    return key
+
+
+_FOR_EVER = (refusal.PermissionDeniedError, refusal.UnauthenticatedError, OSError)
+
+
+@contextmanager
+def _told(operation: str, subject: str) -> Iterator[None]:
+    """Errors of files, S3 and HTTP, told as errors of voxkeep."""
+    try:
+        yield
+    except (refusal.BaseError, OSError) as error:
+        stays = isinstance(error, _FOR_EVER) and not isinstance(error, TimeoutError | ConnectionError)
+        raise (PermanentError if stays else TransientError)(
+            operation=operation,
+            subject=subject,
+            cause=str(error).partition("\n")[0],
+            remedy="check that it is there, answers, has space and allows this; then run it again",
+        ) from None

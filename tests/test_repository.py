@@ -1,0 +1,135 @@
+"""The repositories of a site, on a real restic."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from blocks.errors import PermanentError, SettingsError
+from blocks.paths import escape_path
+from blocks.repository import Repository
+from blocks.restic import find_restic
+
+YEAR = 2021
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(location=str(tmp_path / "restic"), password="secret of the tests", deadline_seconds=60)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    (root / "01").mkdir(parents=True)
+    (root / "01" / "a.wav").write_bytes(b"a" * 1000)
+    return root
+
+
+def take(repository: Repository, source: Path, **more: str) -> str:
+    return repository.backup(YEAR, [source], host="one", tags=["latest", "day=2021-01-31"], **more).snapshot_id
+
+
+def test_creating_a_repository_twice_is_harmless(repository: Repository) -> None:
+    assert repository.years() == []
+    assert repository.create(YEAR) is True
+    assert repository.create(YEAR) is False
+    assert repository.years() == [YEAR]
+
+
+def test_a_year_without_repository_has_no_snapshots(repository: Repository) -> None:
+    assert repository.snapshots(YEAR).height == 0
+
+
+def test_a_snapshot_carries_its_tags_and_paths(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    taken = take(repository, source)
+    row = repository.snapshots(YEAR).row(0, named=True)
+    assert (row["snapshot_id"], row["tags"], row["paths"]) == (taken, ["latest", "day=2021-01-31"], [str(source)])
+
+
+def test_nothing_is_compressed(repository: Repository, source: Path) -> None:
+    (source / "zeros.wav").write_bytes(os.urandom(100) * 20_000)
+    repository.create(YEAR)
+    done = repository.backup(YEAR, [source], host="one", tags=["t"])
+    stored = sum(file.stat().st_size for file in Path(repository.location).rglob("*") if file.is_file())
+    assert stored > done.bytes_added > 2_000_000
+
+
+def test_restoring_is_byte_identical_and_leaves_what_is_there(repository: Repository, source: Path, tmp_path: Path) -> None:
+    repository.create(YEAR)
+    taken = take(repository, source)
+    target = tmp_path / "target"
+    repository.restore(YEAR, taken, source, target)
+    file = target / "01" / "a.wav"
+    assert file.read_bytes() == b"a" * 1000
+    inode = file.stat().st_ino
+    repository.restore(YEAR, taken, source, target)
+    assert file.stat().st_ino == inode
+
+
+def test_files_are_listed_without_losing_a_byte_of_their_names(repository: Repository, source: Path) -> None:
+    names = [b"\xff.wav", b"\xfe.wav", b"new\nline.wav", b'quo"te\\.wav', "\ufffd.wav".encode(), b"100%.wav", "中文.wav".encode()]
+    folder = bytes(source) + b"/f\xe9"
+    os.mkdir(folder)
+    for name in names:
+        with open(folder + b"/" + name, "wb") as handle:
+            handle.write(name)
+        with open(bytes(source) + b"/01/" + name, "wb") as handle:
+            handle.write(name)
+    repository.create(YEAR)
+    taken = take(repository, source)
+    held = repository.files(YEAR, taken, source, [bytes(source) + b"/01", folder])
+    expected = {escape_path(b"f\xe9/" + name): len(name) for name in names}
+    expected |= {escape_path(b"01/" + name): len(name) for name in names} | {"01/a.wav": 1000}
+    assert dict(held.select("path", "size").iter_rows()) == expected
+
+
+def test_times_in_a_snapshot_are_those_of_the_files(repository: Repository, source: Path) -> None:
+    file = source / "01" / "a.wav"
+    os.utime(file, ns=(0, 1_612_064_489_123_456_789))
+    repository.create(YEAR)
+    held = repository.files(YEAR, take(repository, source), source, [bytes(source / "01")])
+    assert held["mtime"].dt.epoch("us").item() == 1_612_064_489_123_456
+
+
+def test_a_folder_that_the_snapshot_lacks_holds_nothing(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    taken = take(repository, source)
+    assert repository.files(YEAR, taken, source, [bytes(source) + b"/nowhere", bytes(source) + b"/\xff"]).height == 0
+
+
+def test_a_wrong_password_is_told_without_the_password(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    wrong = Repository(location=repository.location, password="not the right one")
+    with pytest.raises(PermanentError, match="wrong password") as caught:
+        wrong.snapshots(YEAR)
+    assert "not the right one" not in str(caught.value)
+    assert "exit code 12" in str(caught.value)
+
+
+def test_a_source_that_is_missing_makes_the_backup_incomplete(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    done = repository.backup(YEAR, [source, source / "nowhere"], host="one", tags=["t"])
+    assert not done.complete
+    assert "nowhere" in done.complaint or "could not be read" in done.complaint
+
+
+def test_a_call_that_takes_too_long_is_stopped_and_told(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    hasty = Repository(location=repository.location, password="secret of the tests", deadline_seconds=0.01)
+    with pytest.raises(Exception, match=r"did not end within 0 s"):
+        hasty.snapshots(YEAR)
+
+
+def test_an_old_restic_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "restic"
+    old.write_text("#!/bin/sh\necho restic 0.18.1 compiled\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("VOXKEEP_RESTIC", str(old))
+    monkeypatch.setattr("blocks.restic.__file__", str(tmp_path / "blocks" / "restic.py"))
+    find_restic.cache_clear()
+    with pytest.raises(SettingsError, match=r"0\.18\.1"):
+        find_restic()
+    find_restic.cache_clear()
