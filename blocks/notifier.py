@@ -38,10 +38,21 @@ _TYPES = {
 _SHORTEST_SECRET = 4
 _SEPARATORS = re.compile(r"[/@:?&=]")
 
-# Apprise and what it stands on write addresses with their tokens into the log: nobody else gets to see that.
-_APPRISE_LOG = logging.getLogger("apprise")
-_APPRISE_LOG.propagate = False
-_APPRISE_LOG.setLevel(logging.WARNING)
+
+class _Ear(threading.local):
+    """Hears what Apprise says in a thread that listens; nobody else shall, for tokens stand in it."""
+
+    words: list[str] | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self.words is not None and record.levelno >= logging.WARNING:
+            self.words.append(" ".join(record.getMessage().split()))
+        return False
+
+
+_EAR = _Ear()
+logging.getLogger("apprise").addFilter(_EAR.filter)
+# What Apprise stands on logs the addresses it posts to, which hold tokens.
 logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
@@ -130,7 +141,8 @@ class Notifier(Block):
 
     Example:
         >>> routes = {"ops": "dingtalk://SECRET@TOKEN/?format=markdown"}
-        >>> Notifier(routes=routes, outbox="/srv/voxkeep/outbox").send("Backup overdue", "cq: 1 day", "critical")
+        >>> notifier = Notifier(routes=routes, outbox="/srv/voxkeep/outbox")
+        >>> notifier.send("Backup overdue", "cq: 1 day", "critical")
         [Delivery(route='ops', delivered=True, cause='')]
     """
 
@@ -157,8 +169,15 @@ class Notifier(Block):
         for file in sorted(self.outbox.glob("*.json")):
             with _locked(file) as is_ours:
                 if is_ours:
-                    deliveries.append(self._deliver(_Alert(**json.loads(file.read_bytes())), file))
+                    deliveries.append(self._deliver_kept(file))
         return deliveries
+
+    def _deliver_kept(self, file: Path) -> Delivery:
+        try:
+            alert = _Alert(**json.loads(file.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return Delivery("", delivered=False, cause=f"the kept alert {file.name} cannot be read")
+        return self._deliver(alert, file)
 
     def _keep_and_deliver(self, alert: _Alert) -> Delivery:
         file = self.outbox / alert.file_name
@@ -265,27 +284,15 @@ def _service(url: str) -> NotifyBase | None:
         return None
 
 
-class _Ear(logging.Handler):
-    """Hears what Apprise has to say in this thread."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.words: list[str] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.words.append(" ".join(record.getMessage().split()))
-
-
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
-    ear = _Ear()
-    _APPRISE_LOG.addHandler(ear)
+    """What Apprise has to say in this thread meanwhile."""
+    words: list[str] = []
+    _EAR.words = words
     try:
-        yield ear.words
+        yield words
     finally:
-        _APPRISE_LOG.removeHandler(ear)
+        _EAR.words = None
 
 
 def _without_secrets(words: str, url: str) -> str:

@@ -235,12 +235,12 @@ class SourceDatabase(Block):
         """The database's address, without user, password and options."""
         try:
             url = make_url(self.url.get_secret_value())
-        except exc.ArgumentError:
+        except (exc.ArgumentError, ValueError):
             return "the source database"
         return f"{url.get_backend_name()} {url.host or ''}/{(url.database or '').lstrip('/')}"
 
     def _without_password(self, words: str) -> str:
-        with suppress(exc.ArgumentError):
+        with suppress(exc.ArgumentError, ValueError):
             url = make_url(self.url.get_secret_value())
             for secret in (url.password, *(v for v in url.query.values() if isinstance(v, str))):
                 if secret:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -55,7 +56,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Refused:
-    """One object that was not published, and why."""
+    """One object that was not published, and why; no file name, which may hold a number."""
 
     key: str
     cause: str
@@ -296,7 +297,7 @@ def _copy(item: Publication, handle: int) -> None:
             while piece:
                 piece = piece[os.write(handle, piece) :]
     if digest.hexdigest() != item.sha256:
-        raise _RefusedError(f"{item.source!r} has other bytes than when it was hashed")
+        raise _RefusedError("the source has other bytes than when it was hashed")
 
 
 @contextmanager
@@ -304,7 +305,7 @@ def _source(item: Publication) -> Iterator[FileIO]:
     try:
         file = FileIO(item.source)
     except OSError as error:
-        raise _RefusedError(f"{item.source!r} cannot be read: {error.strerror}") from None
+        raise _RefusedError(f"the source cannot be read: {error.strerror}") from None
     with file:
         yield file
 
@@ -350,7 +351,7 @@ class _Bucket:
         with _source(item) as file:
             content = file.readall()
         if hashlib.sha256(content).hexdigest() != item.sha256:
-            raise _RefusedError(f"{item.source!r} has other bytes than when it was hashed")
+            raise _RefusedError("the source has other bytes than when it was hashed")
         attributes = {f"voxkeep-{name}": quote(value) for name, value in item.metadata.items()}
         try:
             obstore.put(
@@ -408,7 +409,9 @@ def _told(operation: str, subject: str) -> Iterator[None]:
     try:
         yield
     except (refusal.BaseError, OSError) as error:
-        stays = isinstance(error, _FOR_EVER) and not isinstance(error, TimeoutError | ConnectionError)
+        # A listing that is refused comes without a class of its own.
+        stays = isinstance(error, _FOR_EVER) or re.search(r"status code: 4(?!08|29)\d\d", str(error))
+        stays = stays and not isinstance(error, TimeoutError | ConnectionError)
         raise (PermanentError if stays else TransientError)(
             operation=operation,
             subject=subject,

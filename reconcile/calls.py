@@ -71,10 +71,11 @@ def read_calls(  # noqa: PLR0913
     frame = _typed(table, found, rules, time_zone)
     frame = frame.with_columns(_expects_recording(table, frame["talk_seconds"], rules))
     good, set_aside = _sorted_out(frame, table, origin)
-    good = good.with_columns(
-        pl.coalesce("call_id", "recording_path", pl.format("{}:{}", pl.lit(source_file), "source_row")),
-        pl.coalesce(pl.col("started_at").dt.convert_time_zone(time_zone).dt.date(), pl.lit(day)).alias("day"),
-    )
+    if good["call_id"].null_count():
+        by_line = pl.format("{}:{}", pl.lit(source_file), "source_row")
+        good = good.with_columns(pl.coalesce("call_id", "recording_path", by_line))
+    own_day = pl.col("started_at").dt.convert_time_zone(time_zone).dt.date()
+    good = good.with_columns(pl.coalesce(own_day, pl.lit(day)).alias("day"))
     good = good.with_columns(leg=_legs(good) if "leg" not in found else good["leg"].fill_null(""))
     call_uid = stable_ids(origin.prefix, [good["call_id"], good["leg"]])
     good = good.with_columns(origin.columns).with_columns(call_uid.alias("call_uid"))
@@ -201,20 +202,27 @@ def _paths(text: pl.Series, table: Table, prefix: str | None) -> pl.Series:
 
     Without the prefix, where it stands on a folder's edge, and without a leading `./`.
     """
-    plain = text.str.replace_all("%", "%25", literal=True)
+    plain = _replaced(text, "%", "%25")
     if table.damaged_rows:
         damaged = table.rows["source_row"].is_in(list(table.damaged_rows)).arg_true()
-        plain = plain.scatter(
-            damaged, text.gather(damaged).map_elements(_percent_escaped, return_dtype=pl.String)
-        )
-    plain = plain.str.replace_all("\\", "/", literal=True)
+        escaped = text.gather(damaged).map_elements(_percent_escaped, return_dtype=pl.String)
+        plain = plain.scatter(damaged, escaped)
+    plain = _replaced(plain, "\\", "/")
     if prefix:
         start = prefix.replace("%", "%25").replace("\\", "/")
-        edge = "" if not start[-1].isalnum() else "/"
+        edge = "/" if start[-1].isalnum() else ""
         inside = plain.str.starts_with(start + edge).fill_null(value=False)
         plain = plain.zip_with(~inside, plain.str.strip_prefix(start).str.strip_chars_start("/"))
-    plain = plain.str.replace(r"^(?:\./+)+", "")
+    if plain.str.starts_with("./").any():
+        plain = plain.str.replace(r"^(?:\./+)+", "")
     return plain.set(plain == "", None).alias("recording_path")
+
+
+def _replaced(text: pl.Series, old: str, new: str) -> pl.Series:
+    # Looking is a tenth of the work, and most paths have nothing to replace.
+    return (
+        text.str.replace_all(old, new, literal=True) if text.str.contains(old, literal=True).any() else text
+    )
 
 
 def _percent_escaped(path: str) -> str:

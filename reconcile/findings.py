@@ -93,7 +93,7 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
     names_file = pl.col("path").is_not_null()
     words: dict[str, tuple[pl.Expr, pl.Expr]] = {
         "recording_lost": (
-            pl.format("at station {}, sha256 {}, {} bytes", "lost_at", pl.col("sha256").fill_null("unread"), "size"),
+            pl.format("at the station before, sha256 {}, {} bytes", pl.col("sha256").fill_null("unread"), "size"),
             pl.format("not at station {}", "lost_at"),
         ),
         "content_mismatch": (

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from reconcile.records import read_record
 
@@ -64,10 +65,9 @@ def unique_names(names: Sequence[str | None]) -> list[str]:
     found: list[str] = []
     given = [(name or "").strip() or f"column_{place}" for place, name in enumerate(names, start=1)]
     for name in given:
-        unique, number = name, 2
-        while unique in found or unique == _TAKEN or (number > 2 and unique in given):  # noqa: PLR2004
-            unique, number = f"{name}_{number}", number + 1
-        found.append(unique)
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = (other for other in numbered if other not in given and other not in found)
+        found.append(next(free) if name in found or name == _TAKEN else name)
     return found
 
 

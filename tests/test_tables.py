@@ -383,9 +383,8 @@ def test_asterisk_writes_rows_that_are_all_read(tmp_path: Path) -> None:
     file = tmp_path / "Master.csv"
     file.write_bytes(
         b'"","2049","915372388463","from-internal","""Jos\xe9"" <2049>","SIP/2049-0000001a",'
-        b'"SIP/trunk-0000001b","Dial","SIP/trunk/915372388463,60","2021-01-31 11:41:29","2021-01-31 11:41:35",'
-        b'"2021-01-31 11:43:00",91,85,'
-        b'"ANSWERED","DOCUMENTATION"\n'
+        b'"SIP/trunk-0000001b","Dial","SIP/trunk/915372388463,60","2021-01-31 11:41:29",'
+        b'"2021-01-31 11:41:35","2021-01-31 11:43:00",91,85,"ANSWERED","DOCUMENTATION"\n'
         b'"","2050","13800000000","from-internal","""Li"" <2050>","SIP/2050-0000001c","","Dial","SIP/x",'
         b'"2021-01-31 11:42:00",,"2021-01-31 11:42:20",20,0,"NO ANSWER","DOCUMENTATION"\n'
     )
@@ -420,7 +419,8 @@ def test_a_parquet_file_becomes_the_text_of_an_export(tmp_path: Path) -> None:
     assert table.rows.row(0, named=True) == {
         "id": "15372388463", "rate": "0.5", "count": "7", "at": "2021-01-31T11:41:29.500+08:00",
         "local": "2021-01-31T11:41:29", "day": "2021-01-31", "clock": "11:41:29", "talked": "65",
-        "fee": "12.50", "ok": "true", "tags": '["a","中"]', "source_row_2": "mine", "raw": "a\\xe9", "source_row": 1,
+        "fee": "12.50", "ok": "true", "tags": '["a","中"]', "source_row_2": "mine", "raw": "a\\xe9",
+        "source_row": 1,
     }  # fmt: skip
     second = table.rows.row(1, named=True)
     assert (second["talked"], second["source_row_2"], second["source_row"]) == ("1.5", "", 2)

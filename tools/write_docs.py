@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import polars as pl
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -189,6 +190,12 @@ def cli_page() -> str:
         for command, text in zip(commands, texts, strict=True)
     ]
     return _page("The command line", intro, *parts)
+
+
+def parameters(command: str) -> list[Any]:
+    """The parameters of a command."""
+    group: Any = typer.main.get_command(app)
+    return [parameter for parameter in group.commands[command].params if parameter.name != "help"]
 
 
 def help_of(command: list[str]) -> str:

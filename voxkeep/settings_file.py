@@ -17,7 +17,17 @@ from voxkeep.settings_fields import Place
 
 # https://yaml.org/type/merge.html
 _MERGE = "tag:yaml.org,2002:merge"
+# What a complaint of YAML may quote of the file, but for single characters and the names of tokens.
+_QUOTED = re.compile(r"'(<[^']*>|.|)'|'[^']*'")
 _TEXT = "tag:yaml.org,2002:str"
+
+# A part of what YAML complains of, and what we say instead.
+_COMPLAINTS = {
+    r"'\t'": "a tab stands where YAML wants spaces",
+    "another document": "a second document begins; put it into a file of its own",
+    "alias": "a value begins with *, which means something to YAML; put it in quotes",
+    "tag": "a value begins with !, which means something to YAML; put it in quotes",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -85,8 +95,8 @@ def read_document(file: Path, operation: str) -> Document:
         SettingsError: it cannot be read as YAML, or holds what YAML accepts and settings do not.
     """
     text = _text(file, operation)
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             holds = "it is empty" if root is None else "it holds no names with values"
@@ -129,15 +139,14 @@ def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
         return Mistake(1, "", "it is no YAML")
     mark = error.problem_mark or error.context_mark
     line, problem = mark.line + 1 if mark else 1, str(error.problem or error.context)
-    if r"'\t'" in problem:
-        return Mistake(line, "", "a tab stands where YAML wants spaces")
-    if "another document" in problem:
-        return Mistake(line, "", "a second document begins; put it into a file of its own")
-    if "alias" in problem or "tag" in problem:
-        return Mistake(
-            line, "", "a value begins with * or !, which means something to YAML; put it in quotes"
-        )
-    return Mistake(line, "", re.sub(r"'(?!<)[^']{2,}'", "that", problem) + _opened(error, line))
+    if "end of stream" in problem and "quoted" in str(error.context) and error.context_mark:
+        return Mistake(error.context_mark.line + 1, "", "a quote opens here and is not closed")
+    told = next((words for part, words in _COMPLAINTS.items() if part in problem), None)
+    return Mistake(line, "", told or _QUOTED.sub(_unquoted, problem + _opened(error, line)))
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return found.group() if found.group(1) else "that"
 
 
 def _opened(error: yaml.MarkedYAMLError, line: int) -> str:

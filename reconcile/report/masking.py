@@ -1,0 +1,16 @@
+"""Telephone numbers in what people read: masked, wherever they stand."""
+
+import re
+
+# A run of 7 to 16 digits is taken as a telephone number: shorter are lines and codes, longer are ids. A run that
+# begins like a date and time (yyyymmddHHMMSS) or a date (yyyymmdd) is none.
+_NUMBER = re.compile(r"(?<![0-9A-Fa-f])(?!(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:\d{6})?(?!\d))\d{7,16}(?![0-9A-Fa-f])")
+
+
+def masked(text: str) -> str:
+    """The text with each telephone number as its first three and last two digits.
+
+    >>> masked("01/31/2049_15372388463_20210131114129.wav3")
+    '01/31/2049_153******63_20210131114129.wav3'
+    """
+    return _NUMBER.sub(lambda found: f"{found.group()[:3]}{'*' * (len(found.group()) - 5)}{found.group()[-2:]}", text)

@@ -1,0 +1,78 @@
+"""Findings as a workbook and as CSV: what people open in a spreadsheet, with nothing in it that a spreadsheet runs."""
+
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+import xlsxwriter
+
+from reconcile.frames import FINDINGS, SUMMARY
+from reconcile.report.masking import masked
+from reconcile.report.messages import MESSAGES
+
+_COLUMNS = (
+    "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at",
+    "first_seen", "last_seen", "call_id", "recording_id", "finding_id",
+)  # fmt: skip
+_WIDTHS = {"subject": 52, "expected": 34, "actual": 34, "kind": 26, "recording_id": 34, "call_id": 22, "finding_id": 20}
+_COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
+# A cell that begins with one of these is a formula to a spreadsheet.
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = r"^[=+\-@\t\r]"
+
+
+def render_workbook(findings: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
+    """XLSX of findings (FINDINGS) and summary (SUMMARY): filters, frozen headers in both languages, masked numbers."""
+    buffer = BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    book = xlsxwriter.Workbook(buffer, options)
+    book.set_properties({"title": "voxkeep", "created": created.astimezone(UTC).replace(tzinfo=None)})
+    _sheet(book, "findings", _readable(findings), list(_COLUMNS))
+    _sheet(book, "summary", summary, list(SUMMARY.columns))
+    book.close()
+    return buffer.getvalue()
+
+
+def _readable(findings: pl.DataFrame) -> pl.DataFrame:
+    text = ("subject", "expected", "actual")
+    return findings.select(FINDINGS.columns.keys()).with_columns(
+        pl.col(name).map_elements(masked, return_dtype=pl.String) for name in text
+    )
+
+
+def _sheet(book: Any, name: str, frame: pl.DataFrame, columns: list[str]) -> None:
+    sheet = book.add_worksheet(name)
+    bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#eef1f5"})
+    formats = {severity: book.add_format({"bg_color": colour}) for severity, colour in _COLOURS.items()}
+    for place, column in enumerate(columns):
+        title = "\n".join(MESSAGES[column]) if column in MESSAGES else column
+        sheet.write_string(0, place, title, bold)
+        sheet.set_column(place, place, _WIDTHS.get(column, 13))
+    for line, row in enumerate(frame.select(columns).iter_rows(named=True), start=1):
+        form = formats.get(str(row.get("severity")))
+        for place, column in enumerate(columns):
+            _cell(sheet, line, place, row[column], form if column == "severity" else None)
+    sheet.set_row(0, 32)
+    sheet.freeze_panes(1, 2)
+    sheet.autofilter(0, 0, max(frame.height, 1), len(columns) - 1)
+
+
+def _cell(sheet: Any, line: int, place: int, value: Any, form: Any) -> None:
+    if value is None:
+        sheet.write_blank(line, place, None, form)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        sheet.write_number(line, place, value, form)
+    else:
+        sheet.write_string(line, place, str(value), form)
+
+
+def findings_csv(findings: pl.DataFrame) -> bytes:
+    """Findings (FINDINGS) as CSV that a spreadsheet opens rightly: UTF-8 with mark, numbers masked, no formulas."""
+    frame = _readable(findings).select(_COLUMNS)
+    safe = frame.with_columns(
+        pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(name).alias(name)
+        for name, dtype in frame.schema.items()
+        if dtype == pl.String
+    )
+    return b"\xef\xbb\xbf" + safe.write_csv(line_terminator="\r\n").encode()
