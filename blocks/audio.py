@@ -44,7 +44,7 @@ def read_header(head: bytes, size: int, file: Path | bytes) -> AudioHeader:
         return EMPTY
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         return _read_wave(head, size)
-    if head[:33:33] and size % 33 == 0 and all(byte >> 4 == 0xD for byte in head[: size:33]):
+    if head[:33:33] and size % 33 == 0 and all(byte >> 4 == 0xD for byte in head[:size:33]):
         return AudioHeader("gsm", "gsm", 8000, 1, size // 33 * 20, "ok")
     return _ask_av(head if len(head) == size else None, file)
 

@@ -22,7 +22,8 @@ class SiteSettings(BaseModel):
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
     sql: dict[str, str] = Field(default_factory=dict, description="Dataset: the SQL that extracts it.")
     dropped: dict[str, str] = Field(
-        default_factory=dict, description="Dataset: the folder in which another system drops ready-made CSV files."
+        default_factory=dict,
+        description="Dataset: the folder in which another system drops ready-made CSV files.",
     )
     time_zones: dict[str, str] = Field(default_factory=dict, description="Dataset: time zone of its source's clock.")
 
@@ -51,8 +52,12 @@ class Business(Block):
     rules: dict[str, Any] = Field(description="How rows are read and recordings matched.")
     storage: str = Field(description="Folder below which restored files, reports and locks lie.")
     lookback_days: int = Field(default=2, ge=0, description="Days before the current one that every run takes again.")
-    quiet_period_seconds: float = Field(default=60, ge=0, description="A younger file is taken as still growing, in seconds.")
-    backup_due_hours: float = Field(default=6, ge=0, description="Hours after the end of a day until its backup is overdue.")
+    quiet_period_seconds: float = Field(
+        default=60, ge=0, description="A younger file is taken as still growing, in seconds."
+    )
+    backup_due_hours: float = Field(
+        default=6, ge=0, description="Hours after the end of a day until its backup is overdue."
+    )
     coverage_target: float = Field(default=0.99, ge=0, le=1, description="Share of calls that must be complete.")
     language: str = Field(default="zh", description="Language of chat messages: zh or en.")
 

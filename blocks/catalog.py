@@ -119,9 +119,7 @@ class Catalog(Block):
         with told("read the catalog", base):
             if days is None:
                 found = [
-                    name.removeprefix("day=")
-                    for name in _names(system, f"{root}/{base}")
-                    if name.startswith("day=")
+                    name.removeprefix("day=") for name in _names(system, f"{root}/{base}") if name.startswith("day=")
                 ]
                 days = [date.fromisoformat(day) for day in found]
             return [

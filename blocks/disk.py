@@ -57,12 +57,20 @@ def scan(root: Path) -> Scan:
     files: list[tuple[Any, ...]] = []
     refused: list[tuple[str, str, str]] = []
     _walk(bytes(root), b"", files, refused)
-    found = pl.DataFrame(files, schema=["path", "size", "mtime_ns", "ctime_ns"], orient="row", infer_schema_length=1) if files else None
+    found = (
+        pl.DataFrame(files, schema=["path", "size", "mtime_ns", "ctime_ns"], orient="row", infer_schema_length=1)
+        if files
+        else None
+    )
     if found is None:
         frame = SCAN_SCHEMA.to_frame()
     else:
         frame = found.select(
-            "path", "size", _instant("mtime_ns").alias("mtime"), _instant("ctime_ns").alias("arrived_at"), "mtime_ns"
+            "path",
+            "size",
+            _instant("mtime_ns").alias("mtime"),
+            _instant("ctime_ns").alias("arrived_at"),
+            "mtime_ns",
         ).sort("path")
     return Scan(frame, pl.DataFrame(refused, schema=REFUSED_SCHEMA, orient="row").sort("path"))
 
@@ -89,7 +97,9 @@ def _walk(root: bytes, below: bytes, files: list[tuple[Any, ...]], refused: list
                 _take(entry, name, files, refused)
 
 
-def _take(entry: os.DirEntry[bytes], name: bytes, files: list[tuple[Any, ...]], refused: list[tuple[str, str, str]]) -> None:
+def _take(
+    entry: os.DirEntry[bytes], name: bytes, files: list[tuple[Any, ...]], refused: list[tuple[str, str, str]]
+) -> None:
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -182,11 +192,28 @@ def _read(root: Path, path: str, size: int, mtime_ns: int) -> tuple[Any, ...]:
     file = join_below(root, path)
     content = _content(file)
     if content is None:
-        return (path, size, _micro(mtime_ns), None, None, None, None, None, None, None, "unreadable", mtime_ns)
+        return (
+            path,
+            size,
+            _micro(mtime_ns),
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            "unreadable",
+            mtime_ns,
+        )
     status = content.status
     moved = not content.still or (status.st_size, status.st_mtime_ns) != (size, mtime_ns)
     try:
-        header = read_header(content.head[: max(HEAD_BYTES, 0)] if status.st_size > _CHUNK else content.head, status.st_size, file)
+        header = read_header(
+            content.head[: max(HEAD_BYTES, 0)] if status.st_size > _CHUNK else content.head,
+            status.st_size,
+            file,
+        )
     except (ValueError, IndexError):
         header = UNDECODABLE
     state = "in_progress" if moved else header.state

@@ -1,10 +1,10 @@
 """The errors of the outside world.
 
-    VoxkeepError            operation, subject, cause, remedy
-    ├── SettingsError       what the user configured cannot work
-    ├── TransientError      the same call may succeed later: network, lock, timeout
-    ├── PermanentError      the same call fails again: wrong password, no such path, no space
-    └── NotificationError   an alert could not be delivered
+VoxkeepError            operation, subject, cause, remedy
+├── SettingsError       what the user configured cannot work
+├── TransientError      the same call may succeed later: network, lock, timeout
+├── PermanentError      the same call fails again: wrong password, no such path, no space
+└── NotificationError   an alert could not be delivered
 """
 
 

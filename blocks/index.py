@@ -54,9 +54,7 @@ DOCUMENT_SCHEMA = pl.Schema(
 )
 LINK_SCHEMA = pl.Schema([("call_uid", pl.String()), ("recording_id", pl.String())])
 # What finds a document again, and what it is sorted by.
-_HIT_SCHEMA = pl.Schema(
-    {name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")}
-)
+_HIT_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")})
 # A business day begins and ends at most this far from the day of the same name in UTC.
 _ZONES = timedelta(days=1)
 
@@ -139,9 +137,7 @@ class CatalogIndex(Block):
             for days in _batches(self._days(catalog, query)):
                 if hits.height >= query.limit and _is_settled(hits, before=days[0]):
                     break
-                hits = _newest(
-                    pl.concat([hits.lazy(), self._hits(catalog, query, days)]), query.limit
-                ).collect()
+                hits = _newest(pl.concat([hits.lazy(), self._hits(catalog, query, days)]), query.limit).collect()
             return _newest(self._documents(catalog, hits), query.limit).collect()
 
     def _days(self, catalog: Catalog, query: CallQuery) -> list[date]:

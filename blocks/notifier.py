@@ -92,9 +92,7 @@ class DingTalk(NotifyDingTalk):  # type: ignore[no-untyped-call]  # Apprise's ba
     body_maxlen = 6000
     overflow_mode = OverflowMode.SPLIT
 
-    def send(
-        self, body: str, title: str = "", notify_type: NotifyType = NotifyType.INFO, **_others: object
-    ) -> bool:
+    def send(self, body: str, title: str = "", notify_type: NotifyType = NotifyType.INFO, **_others: object) -> bool:
         """Whether DingTalk has taken the message; it makes no difference between types."""
         del notify_type
         message: dict[str, Any]
@@ -152,9 +150,7 @@ class Notifier(Block):
     routes: SecretDict = Field(description="Route: Apprise URL, e.g. dingtalk://…, mailto://…, json://….")
     outbox: Path = Field(description="Folder for alerts that could not be delivered yet.")
 
-    def send(
-        self, title: str, markdown: str, severity: Severity, attachments: Iterable[Path] = ()
-    ) -> list[Delivery]:
+    def send(self, title: str, markdown: str, severity: Severity, attachments: Iterable[Path] = ()) -> list[Delivery]:
         """Send an alert on every route; one that fails is kept for `resend`, and hinders no other.
 
         It goes without attachments that are not there, or that the route takes none of; `cause` says so.
@@ -244,9 +240,7 @@ def _send(url: str | None, alert: _Alert) -> str:
         NotificationError: it was not taken.
     """
     if url is None:
-        raise _undelivered(
-            alert, "there is no such route any more", "add the route again, or delete the kept alert"
-        )
+        raise _undelivered(alert, "there is no such route any more", "add the route again, or delete the kept alert")
     service = _service(url)
     if service is None:
         raise _undelivered(alert, "Apprise cannot make sense of its URL", "correct the URL of the route")

@@ -64,7 +64,9 @@ class Repository(Block):
 
     location: str = Field(description="Folder or restic URL below which each year has its repository.")
     password: SecretStr = Field(description="Password of the repositories.")
-    deadline_seconds: float = Field(default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds.")
+    deadline_seconds: float = Field(
+        default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds."
+    )
 
     def create(self, year: int) -> bool:
         """Make the year's repository; False when it was there already."""
@@ -124,7 +126,10 @@ class Repository(Block):
                 on_progress(message)
 
         call = self._run(
-            year, [*arguments, "--", *(bytes(source) for source in sources)], allowed=(0, INCOMPLETE), on_line=hear
+            year,
+            [*arguments, "--", *(bytes(source) for source in sources)],
+            allowed=(0, INCOMPLETE),
+            on_line=hear,
         )
         return Backup(
             snapshot_id=summary["snapshot_id"],
@@ -186,7 +191,13 @@ class Repository(Block):
         call = self._run(year, ["ls", "--json", "--no-lock", snapshot_id, *folders])
         nodes = pl.read_ndjson(
             BytesIO(call.output),
-            schema={"name": pl.String, "type": pl.String, "path": pl.String, "size": pl.Int64, "mtime": pl.String},
+            schema={
+                "name": pl.String,
+                "type": pl.String,
+                "path": pl.String,
+                "size": pl.Int64,
+                "mtime": pl.String,
+            },
         )
         text = [folder.decode() for folder in folders]
         return nodes.filter(pl.col("type") == "file").select(
@@ -257,7 +268,17 @@ def _below(nodes: pl.DataFrame, root: Path) -> pl.DataFrame:
 
 
 # The short escapes of Go's strconv.Quote, with which restic writes the names in a tree.
-_GO_ESCAPES = {"a": b"\a", "b": b"\b", "f": b"\f", "n": b"\n", "r": b"\r", "t": b"\t", "v": b"\v", "\\": b"\\", '"': b'"'}
+_GO_ESCAPES = {
+    "a": b"\a",
+    "b": b"\b",
+    "f": b"\f",
+    "n": b"\n",
+    "r": b"\r",
+    "t": b"\t",
+    "v": b"\v",
+    "\\": b"\\",
+    '"': b'"',
+}
 _GO_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)", re.DOTALL)
 
 

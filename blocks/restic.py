@@ -156,10 +156,14 @@ def _last_words(raw: bytes) -> str:
 
 def _failure(verb: str, repository: str, call: Call) -> VoxkeepError:
     kind, remedy = EXIT_CODES.get(
-        call.code, (PermanentError, "read restic's words above; `restic check` tells whether the repository is sound")
+        call.code,
+        (PermanentError, "read restic's words above; `restic check` tells whether the repository is sound"),
     )
     if OUT_OF_SPACE in call.complaint.lower():
-        kind, remedy = PermanentError, "free some space there, then run it again: nothing is left half-written"
+        kind, remedy = (
+            PermanentError,
+            "free some space there, then run it again: nothing is left half-written",
+        )
     return kind(
         operation=f"run restic {verb}",
         subject=f"repository {repository}",

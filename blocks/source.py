@@ -96,9 +96,7 @@ class SourceDatabase(Block):
     _block_type_slug = "voxkeep-source-database"
 
     url: SecretStr = Field(description="SQLAlchemy URL of the database; a user who may only read is enough.")
-    statement_timeout_seconds: float = Field(
-        default=600, gt=0, description="Longest time for an extract, in seconds."
-    )
+    statement_timeout_seconds: float = Field(default=600, gt=0, description="Longest time for an extract, in seconds.")
 
     def extract(self, sql: str, parameters: dict[str, object], target: Path) -> Extract:
         """Make `target` the rows of `sql` as CSV; it is there whole or not at all, even after kill -9.
@@ -132,13 +130,9 @@ class SourceDatabase(Block):
         names = set(clause.compile().params)
         for name in WINDOW:
             if name not in names:
-                raise self._useless(
-                    f"the SQL does not bind :{name}", "select by the window: >= :start and < :end"
-                )
+                raise self._useless(f"the SQL does not bind :{name}", "select by the window: >= :start and < :end")
         for name in sorted(names - parameters.keys()):
-            raise self._useless(
-                f"nothing is given for :{name}", "give it, or write \\: for a colon that binds nothing"
-            )
+            raise self._useless(f"nothing is given for :{name}", "give it, or write \\: for a colon that binds nothing")
         return clause.bindparams(**{name: _plain(parameters[name]) for name in names})
 
     def _write(self, connection: Connection, query: TextClause, target: Path) -> Extract:
@@ -148,9 +142,7 @@ class SourceDatabase(Block):
                 raise self._useless("the SQL yields no rows", "write one SELECT")
             names = list(result.keys())
             for name in {name for name in names if names.count(name) > 1}:
-                raise self._useless(
-                    f"the SQL yields two columns {name}", "name each column otherwise, with AS"
-                )
+                raise self._useless(f"the SQL yields two columns {name}", "name each column otherwise, with AS")
             with _aside(target) as file:
                 return _write_csv(file, names, _batches(result, give_up))
 
@@ -184,9 +176,7 @@ class SourceDatabase(Block):
                 "its URL cannot be read", "write it like postgresql+psycopg://reader:…@host/calls"
             ) from None
         except ImportError as error:
-            raise self._useless(
-                f"there is no driver: {error}", "install it beside voxkeep, or name another"
-            ) from None
+            raise self._useless(f"there is no driver: {error}", "install it beside voxkeep, or name another") from None
 
     def _manners(self, connection: Connection) -> list[str]:
         """What makes this transaction read only and ends it in time."""
@@ -202,9 +192,7 @@ class SourceDatabase(Block):
             return [f"SET SESSION max_statement_time = {milliseconds / 1000}", "START TRANSACTION READ ONLY"]
         if backend == "mysql":
             return [f"SET SESSION max_execution_time = {milliseconds}", "START TRANSACTION READ ONLY"]
-        raise self._useless(
-            f"voxkeep cannot keep {backend} from writing", "use SQLite, PostgreSQL, MySQL or MariaDB"
-        )
+        raise self._useless(f"voxkeep cannot keep {backend} from writing", "use SQLite, PostgreSQL, MySQL or MariaDB")
 
     def _told(self, error: BaseException) -> VoxkeepError:
         cause = " ".join(str(error).split()) or type(error).__name__
@@ -386,9 +374,7 @@ def _text(value: object) -> str:
         return format(value, "f")
     if isinstance(value, timedelta):
         return _duration(value)
-    return (
-        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
-    )
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
 
 
 def _duration(value: timedelta) -> str:
@@ -408,13 +394,7 @@ def _decoded(raw: bytes) -> str:
 
 def _plain(value: object) -> object:
     """A parameter as databases compare it: SQLite has no instants, only text like 2021-01-31 11:41:29."""
-    return (
-        value.isoformat(" ")
-        if isinstance(value, datetime)
-        else str(value)
-        if isinstance(value, date)
-        else value
-    )
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value) if isinstance(value, date) else value
 
 
 def _frictionless(kinds: set[type]) -> str:

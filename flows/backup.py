@@ -24,8 +24,10 @@ from blocks.errors import SettingsError, VoxkeepError
 from blocks.lock import exclusive
 from blocks.paths import unescape_path
 from blocks.repository import Backup, Repository
+from blocks.saved import load
 from blocks.source import Resource, SourceDatabase, write_datapackage
 from flows.days import days_between, start_of, today, window
+from flows.errors import at
 from reconcile.arrivals import vanished
 from reconcile.frames import INVENTORY, conform
 from reconcile.recordings import name_files
@@ -60,7 +62,13 @@ def backup(business: str, site: str, day: date | None = None) -> dict[str, Any]:
 
     Run twice, or after kill -9, it ends in the same state; where nothing has changed no snapshot is added.
     """
-    place = load_place(business, site)
+    with at(f"{business}/{site}"):
+        return back_up(load_place(business, site), day)
+
+
+def back_up(place: Place, day: date | None) -> dict[str, Any]:
+    """The steps of a backup, in their order; returns what was done."""
+    business, site = place.business.business, place.site
     now = datetime.now(UTC)
     until = day or today(now, place.rules.time_zone)
     with exclusive(Path(place.settings.staging) / "backup.lock", f"back up {business}/{site}"):
@@ -75,11 +83,17 @@ def backup(business: str, site: str, day: date | None = None) -> dict[str, Any]:
     if failures:
         raise failures[0]
     return {
-        "business": business, "site": site, "day": until.isoformat(), "snapshot_id": taken, "rows": packed,
-        "recordings": inventory.height, "bytes": int(inventory["size"].sum()),
+        "business": business,
+        "site": site,
+        "day": until.isoformat(),
+        "snapshot_id": taken,
+        "rows": packed,
+        "recordings": inventory.height,
+        "bytes": int(inventory["size"].sum()),
         "in_progress": inventory.filter(pl.col("state") == "in_progress").height,
-        "vanished": lost["path"].to_list(), "refused": disk.refused["path"].to_list(),
-    }  # fmt: skip
+        "vanished": lost["path"].to_list(),
+        "refused": disk.refused["path"].to_list(),
+    }
 
 
 def load_place(business: str, site: str) -> Place:
@@ -88,7 +102,7 @@ def load_place(business: str, site: str) -> Place:
     Raises:
         SettingsError: the business has no such site.
     """
-    settings = Business.load(business)
+    settings = load(Business, business)
     if site not in settings.sites:
         raise SettingsError(
             operation=f"work on {business}/{site}",
@@ -102,8 +116,8 @@ def load_place(business: str, site: str) -> Place:
         site=site,
         settings=place,
         rules=Rules.model_validate(settings.rules),
-        repository=Repository.load(f"{business}--{site}"),
-        database=SourceDatabase.load(f"{business}--{site}") if place.sql else None,
+        repository=load(Repository, f"{business}--{site}"),
+        database=load(SourceDatabase, f"{business}--{site}") if place.sql else None,
     )
 
 
@@ -176,9 +190,11 @@ def _new_staging(place: Place) -> Path:
 def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], folder: Path) -> list[Resource]:
     if place.database is None:
         raise SettingsError(
-            operation=f"extract {dataset} of {place.business.business}/{place.site}", subject=f"site {place.site}",
-            cause="it has no database", remedy="give it a `database`, or name the dataset's `sites`",
-        )  # fmt: skip
+            operation=f"extract {dataset} of {place.business.business}/{place.site}",
+            subject=f"site {place.site}",
+            cause="it has no database",
+            remedy="give it a `database`, or name the dataset's `sites`",
+        )
     rules = place.rules
     source_zone = rules.datasets[dataset].time_zone or rules.time_zone
     resources = []
@@ -188,7 +204,9 @@ def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], fol
         target.parent.mkdir(parents=True, exist_ok=True)
         done = place.database.extract(sql, dict(bounds), target)
         path = str(target.relative_to(folder))
-        resources.append(Resource(path=path, dataset=dataset, extract=done, start=bounds["start"], end=bounds["end"], sql=sql))
+        resources.append(
+            Resource(path=path, dataset=dataset, extract=done, start=bounds["start"], end=bounds["end"], sql=sql)
+        )
     return resources
 
 
@@ -196,9 +214,11 @@ def _take_dropped(source: Path, target: Path, since: datetime) -> None:
     """Copy what another system has dropped since then, as it is, with the datapackages beside it."""
     if not source.is_dir():
         raise SettingsError(
-            operation="take ready-made files", subject=str(source), cause="there is no such folder",
+            operation="take ready-made files",
+            subject=str(source),
+            cause="there is no such folder",
             remedy="create it, or correct `dropped` in the site's settings",
-        )  # fmt: skip
+        )
     target.mkdir(parents=True)
     for file in sorted(source.iterdir()):
         arrived = max(file.lstat().st_mtime, file.lstat().st_ctime)
@@ -220,10 +240,12 @@ def take_inventory(place: Place, disk: Scan, days: list[date], now: datetime, *,
     if place.settings.since:
         wanted = wanted.filter(pl.col("day") >= place.settings.since)
     read = read_files(
-        place.root, wanted.select(disk.files.columns),
-        cache=Path(place.settings.staging) / "hashes.parquet", now=now,
+        place.root,
+        wanted.select(disk.files.columns),
+        cache=Path(place.settings.staging) / "hashes.parquet",
+        now=now,
         quiet_period_seconds=place.business.quiet_period_seconds,
-    )  # fmt: skip
+    )
     inventory = name_files(read, business=place.business.business, site=place.site, rules=rules)
     states = inventory["state"].value_counts().sort("state").rows()
     get_run_logger().info("%d recordings on site: %s", inventory.height, ", ".join(f"{n} {s}" for s, n in states))
@@ -237,13 +259,16 @@ def stage(place: Place, days: list[date], disk: Scan, inventory: pl.DataFrame) -
     inventory.write_parquet(folder / "inventory.parquet", compression="zstd", statistics=True)
     everything = disk.files.select("path", "size", "mtime_ns").hash_rows(seed=1).sort()
     run = {
-        "business": place.business.business, "site": place.site, "day": days[-1].isoformat(),
-        "first_day": days[0].isoformat(), "root": str(place.root),
+        "business": place.business.business,
+        "site": place.site,
+        "day": days[-1].isoformat(),
+        "first_day": days[0].isoformat(),
+        "root": str(place.root),
         "datasets": {name: rules.kind for name, rules in place.rules.datasets.items()},
         "version": version("voxkeep"),
         "settings": place.business.model_dump(mode="json", include=set(Business.model_fields) - {"block_type_slug"}),
         "disk": {"files": disk.files.height, "digest": _digest(everything.to_numpy().tobytes())},
-    }  # fmt: skip
+    }
     (folder / "run.json").write_text(json.dumps(run, ensure_ascii=False, indent=1, sort_keys=True))
     content = _digest(*(_named_content(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()))
     shutil.rmtree(place.staging, ignore_errors=True)
@@ -269,14 +294,30 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
         return last.snapshot_id
     place.repository.create(until.year)
     run = flow_run.get_name() or "by-hand"
-    tags = ["latest", f"business={place.business.business}", f"site={place.site}", f"run={run.replace(',', ' ')}",
-            f"day={until}", f"content={content}"]  # fmt: skip
+    tags = [
+        "latest",
+        f"business={place.business.business}",
+        f"site={place.site}",
+        f"run={run.replace(',', ' ')}",
+        f"day={until}",
+        f"content={content}",
+    ]
     parent = last.snapshot_id if last and last.year == until.year else None
     done: Backup = place.repository.backup(
-        until.year, [place.root, place.staging], host=place.site, tags=tags, parent=parent,
+        until.year,
+        [place.root, place.staging],
+        host=place.site,
+        tags=tags,
+        parent=parent,
         on_progress=_progress(logger.info),
-    )  # fmt: skip
-    logger.info("snapshot %s: %d new files, %d changed, %d bytes added", done.snapshot_id[:8], done.files_new, done.files_changed, done.bytes_added)
+    )
+    logger.info(
+        "snapshot %s: %d new files, %d changed, %d bytes added",
+        done.snapshot_id[:8],
+        done.files_new,
+        done.files_changed,
+        done.bytes_added,
+    )
     if not done.complete:
         logger.warning("restic could not read everything: %s", done.complaint)
     return done.snapshot_id
@@ -290,7 +331,12 @@ def _progress(say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
         tenth = int(status.get("percent_done", 0) * 10)
         if tenth > told[0]:
             told[0] = tenth
-            say("backup %d %%, %d of %d files", tenth * 10, status.get("files_done", 0), status.get("total_files", 0))
+            say(
+                "backup %d %%, %d of %d files",
+                tenth * 10,
+                status.get("files_done", 0),
+                status.get("total_files", 0),
+            )
 
     return hear
 
@@ -304,7 +350,12 @@ def confirm(place: Place, year: int, snapshot_id: str, inventory: pl.DataFrame) 
     lost = vanished(inventory, held)
     for path in lost["path"]:
         get_run_logger().error("vanished before it was in the snapshot: %s", path)
-    get_run_logger().info("snapshot %s holds %d of %d recordings", snapshot_id[:8], inventory.height - lost.height, inventory.height)
+    get_run_logger().info(
+        "snapshot %s holds %d of %d recordings",
+        snapshot_id[:8],
+        inventory.height - lost.height,
+        inventory.height,
+    )
     return lost
 
 

@@ -21,15 +21,26 @@ from blocks.index import CatalogIndex
 from blocks.lock import exclusive
 from blocks.paths import join_below, unescape_path
 from blocks.repository import Repository
+from blocks.saved import load
 from blocks.source import read_datapackage
 from blocks.store import ObjectStore, Publication
 from flows.days import with_neighbours
+from flows.errors import at
 from reconcile import arrivals
 from reconcile.calls import read_calls, read_notes
 from reconcile.documents import documents
 from reconcile.frames import (
-    CALLS, EXTRACTS, INVENTORY, NOTES, QUARANTINE, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, Frame, conform,
-)  # fmt: skip
+    CALLS,
+    EXTRACTS,
+    INVENTORY,
+    NOTES,
+    QUARANTINE,
+    RESTORED,
+    SNAPSHOT_FILES,
+    SNAPSHOTS,
+    Frame,
+    conform,
+)
 from reconcile.matching import match
 from reconcile.recordings import object_key
 from reconcile.rules import Rules
@@ -77,11 +88,17 @@ class Snapshot:
 @flow(name="ingest", flow_run_name="ingest {business}")
 def ingest(business: str, site: str | None = None) -> dict[str, Any]:
     """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first."""
-    settings = Business.load(business)
-    done: dict[str, Any] = {"business": business, "snapshots": [], "restored": 0, "published": 0, "quarantined": 0}
+    settings = load(Business, business)
+    done: dict[str, Any] = {
+        "business": business,
+        "snapshots": [],
+        "restored": 0,
+        "published": 0,
+        "quarantined": 0,
+    }
     for name in [site] if site else list(settings.sites):
-        centre = load_centre(settings, name)
-        with exclusive(settings.lock(f"ingest-{name}"), f"ingest {business}/{name}"):
+        with at(f"{business}/{name}"), exclusive(settings.lock(f"ingest-{name}"), "ingest"):
+            centre = load_centre(settings, name)
             for row in discover(centre).iter_rows(named=True):
                 ingested = ingest_snapshot(centre, row)
                 done["snapshots"].append(row["snapshot_id"])
@@ -97,10 +114,10 @@ def load_centre(settings: Business, site: str) -> Centre:
         business=settings,
         site=site,
         rules=Rules.model_validate(settings.rules),
-        repository=Repository.load(f"{name}--{site}"),
-        catalog=Catalog.load(name),
-        store=ObjectStore.load(name),
-        index=CatalogIndex.load(name),
+        repository=load(Repository, f"{name}--{site}"),
+        catalog=load(Catalog, name),
+        store=load(ObjectStore, name),
+        index=load(CatalogIndex, name),
     )
 
 
@@ -108,14 +125,15 @@ def load_centre(settings: Business, site: str) -> Centre:
 def discover(centre: Centre) -> pl.DataFrame:
     """The site's snapshots that are not ingested, oldest first: snapshot_id, year, day, taken_at, paths."""
     found = [
-        centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year"))
-        for year in centre.repository.years()
+        centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year")) for year in centre.repository.years()
     ]
     if not found:
         return pl.DataFrame(schema={"snapshot_id": pl.String})
     ours = arrivals.with_day(pl.concat(found))
     fresh = arrivals.not_ingested(ours, centre.read(SNAPSHOTS, _days(ours)))
-    get_run_logger().info("%s/%s: %d new snapshots of %d", centre.business.business, centre.site, fresh.height, ours.height)
+    get_run_logger().info(
+        "%s/%s: %d new snapshots of %d", centre.business.business, centre.site, fresh.height, ours.height
+    )
     return fresh
 
 
@@ -147,9 +165,15 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
     centre.repository.restore(row["year"], row["snapshot_id"], Path(staging), folder)
     run = json.loads((folder / "run.json").read_text())
     return Snapshot(
-        snapshot_id=row["snapshot_id"], year=row["year"], taken_at=row["taken_at"], folder=folder, root=run["root"],
-        day=date.fromisoformat(run["day"]), first_day=date.fromisoformat(run["first_day"]), kinds=run["datasets"],
-    )  # fmt: skip
+        snapshot_id=row["snapshot_id"],
+        year=row["year"],
+        taken_at=row["taken_at"],
+        folder=folder,
+        root=run["root"],
+        day=date.fromisoformat(run["day"]),
+        first_day=date.fromisoformat(run["first_day"]),
+        kinds=run["datasets"],
+    )
 
 
 @task(name="restore", cache_policy=NO_CACHE)
@@ -174,9 +198,7 @@ def _few(folders: set[bytes]) -> list[bytes]:
     """Folders that hold all these folders, few enough for a call of restic each."""
     while len(folders) > FEW_FOLDERS:
         deepest = max(folder.count(b"/") for folder in folders)
-        folders = {
-            folder.rpartition(b"/")[0] if folder.count(b"/") == deepest else folder for folder in folders
-        }
+        folders = {folder.rpartition(b"/")[0] if folder.count(b"/") == deepest else folder for folder in folders}
     return sorted(f for f in folders if not any(f != other and _inside(f, other) for other in folders))
 
 
@@ -209,7 +231,11 @@ def verify(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> pl.DataFr
         restore.fn(centre, snapshot, wrong)
         again = _hashed(root, wrong, snapshot)
         restored = arrivals.instead(restored, again)
-    get_run_logger().info("%d of %d restored files verified", fresh.height - arrivals.damaged(fresh, restored).height, fresh.height)
+    get_run_logger().info(
+        "%d of %d restored files verified",
+        fresh.height - arrivals.damaged(fresh, restored).height,
+        fresh.height,
+    )
     return restored
 
 
@@ -225,9 +251,12 @@ def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
     ready = arrivals.ready_to_publish(fresh, restored).with_columns(object_key().alias("key"))
     done = centre.store.publish(
         Publication(
-            key=row["key"], source=join_below(root, row["path"]), size=row["size"], sha256=row["sha256"],
+            key=row["key"],
+            source=join_below(root, row["path"]),
+            size=row["size"],
+            sha256=row["sha256"],
             metadata={"name": row["path"]},
-        )  # fmt: skip
+        )
         for row in ready.iter_rows(named=True)
     )
     for refused in done.refused:
@@ -264,7 +293,9 @@ def _covered(snapshot: Snapshot) -> list[date]:
 
 def _read_tables(centre: Centre, snapshot: Snapshot) -> dict[str, pl.DataFrame]:
     """CALLS, NOTES, QUARANTINE and EXTRACTS of all files that came with the snapshot, by their names."""
-    read: dict[str, list[pl.DataFrame]] = {frame.name: [frame.empty()] for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS)}
+    read: dict[str, list[pl.DataFrame]] = {
+        frame.name: [frame.empty()] for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS)
+    }
     for file in sorted(snapshot.folder.glob("extracts/*/*.csv")):
         _read_file(centre, snapshot, file, date.fromisoformat(file.stem), read)
     for file in sorted(snapshot.folder.glob("dropped/*/*")):
@@ -285,10 +316,17 @@ def _read_file(
     table = read_table(file, header=rules.header)
     reader, frame = (read_notes, NOTES) if rules.kind == "notes" else (read_calls, CALLS)
     rows, set_aside = reader(
-        table, business=centre.business.business, site=centre.site, dataset=dataset, rules=rules,
-        time_zone=centre.rules.time_zone, source_file=source_file, day=day,
-    )  # fmt: skip
-    day = day or rows["day"].min() or snapshot.day
+        table,
+        business=centre.business.business,
+        site=centre.site,
+        dataset=dataset,
+        rules=rules,
+        time_zone=centre.rules.time_zone,
+        source_file=source_file,
+        day=day,
+    )
+    days = _days(rows)
+    day = day or (days[0] if days else snapshot.day)
     read[frame.name].append(rows.with_columns(pl.col("day").fill_null(day)))
     read[QUARANTINE.name].append(set_aside.with_columns(pl.col("day").fill_null(day)))
     read[EXTRACTS.name].append(_arrival(centre, snapshot, file, day, rows.height, set_aside.height))
@@ -296,7 +334,11 @@ def _read_file(
 
 def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int, set_aside: int) -> pl.DataFrame:
     """EXTRACTS: one file as it arrived, beside what its datapackage says of it."""
-    beside = [file.with_name(f"{file.stem}.datapackage.json"), file.with_name("datapackage.json"), snapshot.folder / "datapackage.json"]
+    beside = [
+        file.with_name(f"{file.stem}.datapackage.json"),
+        file.with_name("datapackage.json"),
+        snapshot.folder / "datapackage.json",
+    ]
     package = next((path for path in beside if path.is_file()), None)
     sent: dict[str, Any] = {}
     if package:
@@ -305,11 +347,20 @@ def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int,
         sent = mine.row(0, named=True) if mine.height else {}
     found = hash_files(file.parent, [file.name]).row(0, named=True)
     row = {
-        "business": centre.business.business, "site": centre.site, "day": day, "dataset": file.parent.name,
-        "source_file": str(file.relative_to(snapshot.folder)), "expected_rows": sent.get("rows"),
-        "expected_bytes": sent.get("bytes"), "expected_sha256": sent.get("sha256"), "rows_in": ok + set_aside,
-        "rows_ok": ok, "rows_quarantined": set_aside, "bytes": found["size"], "sha256": found["sha256"],
-    }  # fmt: skip
+        "business": centre.business.business,
+        "site": centre.site,
+        "day": day,
+        "dataset": file.parent.name,
+        "source_file": str(file.relative_to(snapshot.folder)),
+        "expected_rows": sent.get("rows"),
+        "expected_bytes": sent.get("bytes"),
+        "expected_sha256": sent.get("sha256"),
+        "rows_in": ok + set_aside,
+        "rows_ok": ok,
+        "rows_quarantined": set_aside,
+        "bytes": found["size"],
+        "sha256": found["sha256"],
+    }
     return pl.DataFrame([row], schema=EXTRACTS.schema)
 
 
@@ -330,10 +381,16 @@ def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
 def finish(centre: Centre, snapshot: Snapshot, restored: pl.DataFrame) -> None:
     """Remember that the snapshot is ingested: the last step, so that a killed run is taken up again."""
     row = {
-        "business": centre.business.business, "site": centre.site, "day": snapshot.day, "snapshot_id": snapshot.snapshot_id,
-        "repository_year": snapshot.year, "taken_at": snapshot.taken_at, "first_day": snapshot.first_day,
-        "files": restored.height, "bytes": int(restored["size"].sum()),
-    }  # fmt: skip
+        "business": centre.business.business,
+        "site": centre.site,
+        "day": snapshot.day,
+        "snapshot_id": snapshot.snapshot_id,
+        "repository_year": snapshot.year,
+        "taken_at": snapshot.taken_at,
+        "first_day": snapshot.first_day,
+        "files": restored.height,
+        "bytes": int(restored["size"].sum()),
+    }
     known = centre.read(SNAPSHOTS, [snapshot.day])
     centre.write(SNAPSHOTS, snapshot.day, arrivals.with_snapshot(known, pl.DataFrame([row], schema=SNAPSHOTS.schema)))
     shutil.rmtree(snapshot.folder, ignore_errors=True)

@@ -2,29 +2,41 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from blocks.expectations import check_expectations
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from blocks.business import Business
-from blocks.expectations import check_expectations
-from blocks.notifier import Delivery, Notifier
+from blocks.lock import exclusive
+from blocks.notifier import Delivery, Notifier, Severity
+from blocks.saved import load
 from flows.days import days_between, start_of, today, with_neighbours
+from flows.errors import at
 from flows.ingest import Centre, load_centre
 from reconcile import findings as kinds
 from reconcile.frames import (
-    CALLS, EXTRACTS, FILE_TYPES, FINDINGS, INVENTORY, NOTES, QUARANTINE, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, SUMMARY,
+    CALLS,
+    EXTRACTS,
+    FILE_TYPES,
+    FINDINGS,
+    INVENTORY,
+    NOTES,
+    QUARANTINE,
+    RESTORED,
+    SNAPSHOT_FILES,
+    SNAPSHOTS,
+    SUMMARY,
     TRACE,
-)  # fmt: skip
+)
 from reconcile.ledger import carry_on
-from reconcile.report import ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.report import Language, ReportData, findings_csv, render_brief, render_page, render_workbook
 from reconcile.summary import file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 
@@ -45,32 +57,30 @@ class Report:
 @flow(name="reconcile", flow_run_name="reconcile {business}")
 def reconcile(business: str, site: str | None = None, day: date | None = None) -> dict[str, Any]:
     """Reconcile the business's open days up to `day` (today, where not given) at every station, and report."""
-    settings = Business.load(business)
+    settings = load(Business, business)
     now = datetime.now(UTC)
     names = [site] if site else list(settings.sites)
     centres = [load_centre(settings, name) for name in names]
     until = day or today(now, centres[0].rules.time_zone)
     days = days_between(until - timedelta(days=settings.lookback_days), until)
-    with exclusive_reconciliation(settings):
+    with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
         for centre in centres:
-            traced = trace_site(centre, days)
-            found = find(centre, days, traced, until, now)
-            summarise_site(centre, days, traced, found)
+            with at(f"{business}/{centre.site}"):
+                traced = trace_site(centre, days)
+                found = find(centre, days, traced, until, now)
+                summarise_site(centre, days, traced, found)
         checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now)
         delivered = notify(settings, until, report)
     return {
-        "business": business, "day": until.isoformat(), "report": str(report.page),
-        "open_critical": report.open_critical, "open_major": report.open_major,
-        "expectations": checked, "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
-    }  # fmt: skip
-
-
-def exclusive_reconciliation(settings: Business) -> Any:
-    """One reconciliation of a business at a time: the ledger is read, then written."""
-    from blocks.lock import exclusive  # noqa: PLC0415
-
-    return exclusive(settings.lock("reconcile"), f"reconcile {settings.business}")
+        "business": business,
+        "day": until.isoformat(),
+        "report": str(report.page),
+        "open_critical": report.open_critical,
+        "open_major": report.open_major,
+        "expectations": checked,
+        "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
+    }
 
 
 @task(name="trace", cache_policy=NO_CACHE)
@@ -141,9 +151,12 @@ def _snapshots(centre: Centre, days: list[date]) -> pl.DataFrame:
 def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: pl.DataFrame) -> None:
     """SUMMARY and FILE_TYPES of the site's days, into the catalog."""
     summary = summarise(
-        traced.trace, calls=centre.read(CALLS, days).lazy(), notes=centre.read(NOTES, days).lazy(),
-        extracts=centre.read(EXTRACTS, days).lazy(), findings=findings.lazy(),
-    )  # fmt: skip
+        traced.trace,
+        calls=centre.read(CALLS, days).lazy(),
+        notes=centre.read(NOTES, days).lazy(),
+        extracts=centre.read(EXTRACTS, days).lazy(),
+        findings=findings.lazy(),
+    )
     types = file_types(traced.trace)
     for frame, rows in ((SUMMARY, summary), (FILE_TYPES, types)):
         for day in days:
@@ -160,10 +173,15 @@ def expectations(settings: Business, centres: list[Centre], days: list[date], as
         get_run_logger().warning("nothing to expect anything of: the summary is empty")
         return {"met": 0, "failed": 0}
     checked = check_expectations(
-        summary, coverage_target=settings.coverage_target, as_of=as_of, docs_folder=settings.reports() / "data-docs"
+        summary,
+        coverage_target=settings.coverage_target,
+        as_of=as_of,
+        docs_folder=settings.reports() / "data-docs",
     )
     for row in checked.filter(~pl.col("success")).iter_rows(named=True):
-        get_run_logger().warning("expectation failed: %s %s, observed %s", row["expectation"], row["column"], row["observed"])
+        get_run_logger().warning(
+            "expectation failed: %s %s, observed %s", row["expectation"], row["column"], row["observed"]
+        )
     met = int(checked["success"].sum())
     return {"met": met, "failed": checked.height - met}
 
@@ -174,7 +192,7 @@ def write_report(settings: Business, centres: list[Centre], days: list[date], as
     data = _report_data(settings, centres, days, as_of, now)
     folder = settings.reports() / as_of.isoformat()
     folder.mkdir(parents=True, exist_ok=True)
-    language = "en" if settings.language == "en" else "zh"
+    language: Language = "en" if settings.language == "en" else "zh"
     brief = render_brief(data, language)
     _write(folder / "report.html", render_page(data, language).encode())
     _write(folder / "findings.xlsx", render_workbook(data.findings, data.summary, now))
@@ -190,33 +208,42 @@ def write_report(settings: Business, centres: list[Centre], days: list[date], as
 
 def _report_data(settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime) -> ReportData:
     shown = days_between(days[0] - timedelta(days=TREND_DAYS), days[-1])
-    everything = {frame.name: pl.concat([c.read(frame, shown) for c in centres]) for frame in (SUMMARY, FILE_TYPES, FINDINGS, SNAPSHOTS)}
+    everything = {
+        frame.name: pl.concat([c.read(frame, shown) for c in centres])
+        for frame in (SUMMARY, FILE_TYPES, FINDINGS, SNAPSHOTS)
+    }
     return ReportData(
-        business=settings.business, title=settings.title, as_of=as_of, generated_at=now,
-        time_zone=centres[0].rules.time_zone, days=tuple(days), summary=everything[SUMMARY.name],
-        file_types=everything[FILE_TYPES.name], findings=everything[FINDINGS.name],
+        business=settings.business,
+        title=settings.title,
+        as_of=as_of,
+        generated_at=now,
+        time_zone=centres[0].rules.time_zone,
+        days=tuple(days),
+        summary=everything[SUMMARY.name],
+        file_types=everything[FILE_TYPES.name],
+        findings=everything[FINDINGS.name],
         snapshots=everything[SNAPSHOTS.name],
         sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
-    )  # fmt: skip
+    )
 
 
 def _write(file: Path, content: bytes) -> None:
     """Replace the file as a whole: a reader never sees half."""
     part = file.with_name(f".{file.name}.part")
     part.write_bytes(content)
-    os.replace(part, file)
+    part.replace(file)
 
 
 @task(name="notify", cache_policy=NO_CACHE)
 def notify(settings: Business, as_of: date, report: Report) -> list[Delivery]:
     """Send the brief to every route, once; what could not be delivered before is tried again first."""
-    notifier = Notifier.load(settings.business)
+    notifier = load(Notifier, settings.business)
     logger = get_run_logger()
     deliveries = notifier.resend()
     sent = settings.reports() / as_of.isoformat() / "sent.json"
     digest = hashlib.sha256(report.brief.encode()).hexdigest()
     if not sent.is_file() or json.loads(sent.read_text()).get("digest") != digest:
-        severity = "critical" if report.open_critical else "major" if report.open_major else "info"
+        severity: Severity = "critical" if report.open_critical else "major" if report.open_major else "info"
         deliveries += notifier.send(f"{settings.title} {as_of}", report.brief, severity, (report.page,))
         _write(sent, json.dumps({"digest": digest}).encode())
     for delivery in deliveries:

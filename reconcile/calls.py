@@ -45,9 +45,7 @@ class _Origin:
     @property
     def columns(self) -> list[pl.Expr]:
         """The columns that are the same for every row."""
-        return [
-            pl.lit(getattr(self, name)).alias(name) for name in ("business", "site", "dataset", "source_file")
-        ]
+        return [pl.lit(getattr(self, name)).alias(name) for name in ("business", "site", "dataset", "source_file")]
 
 
 def read_calls(  # noqa: PLR0913
@@ -101,9 +99,7 @@ def read_notes(  # noqa: PLR0913
     found = {field: source for field, source in found.items() if field in NOTE_ALIASES}
     frame = _typed(table, found, rules, time_zone, keep=set(columns))
     good, set_aside = _sorted_out(frame, table, origin)
-    repeat = (
-        good.select(pl.int_range(pl.len()).over("attributes")).to_series().cast(pl.String).replace("0", "")
-    )
+    repeat = good.select(pl.int_range(pl.len()).over("attributes")).to_series().cast(pl.String).replace("0", "")
     note_uid = stable_ids(origin.prefix, [good["attributes"], repeat])
     own_day = pl.col("started_at").dt.convert_time_zone(time_zone).dt.date()
     good = good.with_columns(origin.columns).with_columns(
@@ -126,10 +122,7 @@ def _typed(
     rows = table.rows
     texts = rows.select(
         "source_row",
-        *(
-            (_text(found[field]) if field in found else pl.lit(None, pl.String)).alias(field)
-            for field in _FIELDS
-        ),
+        *((_text(found[field]) if field in found else pl.lit(None, pl.String)).alias(field) for field in _FIELDS),
     )
     path = _paths(texts["recording_path"], table, rules.path_prefix)
     started_at, no_time = _started_at(texts["started_at"], "started_at" in found, rules, time_zone)
@@ -161,15 +154,11 @@ def _attributes(
     return [name for name in columns if name != "source_row" and (name in keep or name not in told)]
 
 
-def _started_at(
-    text: pl.Series, mapped: bool, rules: DatasetRules, time_zone: str
-) -> tuple[pl.Series, pl.Series]:
+def _started_at(text: pl.Series, mapped: bool, rules: DatasetRules, time_zone: str) -> tuple[pl.Series, pl.Series]:
     """The instants, and why a row has none although the table has a column for it."""
     zone = rules.time_zone or time_zone
     found = read_instants(text, rules.time_format, zone) if mapped else text.cast(INSTANT)
-    return found.alias("started_at"), _reasons(
-        text, found, f"started_at is no time (time zone {zone})", mapped
-    )
+    return found.alias("started_at"), _reasons(text, found, f"started_at is no time (time zone {zone})", mapped)
 
 
 def _talk_seconds(text: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -179,9 +168,7 @@ def _talk_seconds(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     if missing.len():
         clock = text.gather(missing).str.extract_groups(_CLOCK).struct.unnest()
         hours, minutes, rest = (pl.col(name).cast(pl.Float64) for name in clock.columns)
-        seconds = seconds.scatter(
-            missing, clock.select(hours.fill_null(0) * 3600 + minutes * 60 + rest).to_series()
-        )
+        seconds = seconds.scatter(missing, clock.select(hours.fill_null(0) * 3600 + minutes * 60 + rest).to_series())
     seconds = seconds.set(seconds.is_infinite() | seconds.is_nan(), None)
     return seconds.alias("talk_seconds"), _reasons(text, seconds, "talk_seconds is no length", mapped=False)
 
@@ -220,16 +207,12 @@ def _paths(text: pl.Series, table: Table, prefix: str | None) -> pl.Series:
 
 def _replaced(text: pl.Series, old: str, new: str) -> pl.Series:
     # Looking is a tenth of the work, and most paths have nothing to replace.
-    return (
-        text.str.replace_all(old, new, literal=True) if text.str.contains(old, literal=True).any() else text
-    )
+    return text.str.replace_all(old, new, literal=True) if text.str.contains(old, literal=True).any() else text
 
 
 def _percent_escaped(path: str) -> str:
     pieces = bytes_shown(path)
-    return "".join(
-        f"%{piece:02X}" if isinstance(piece, int) else piece.replace("%", "%25") for piece in pieces
-    )
+    return "".join(f"%{piece:02X}" if isinstance(piece, int) else piece.replace("%", "%25") for piece in pieces)
 
 
 def _expects_recording(table: Table, talk_seconds: pl.Series, rules: DatasetRules) -> pl.Series:

@@ -63,9 +63,7 @@ def sources(mapped: ColumnMap, columns: list[str], aliases: dict[str, tuple[str,
     Raises:
         RuleError: a mapped column is not there.
     """
-    given = {
-        field: source for field in type(mapped).model_fields if (source := getattr(mapped, field)) is not None
-    }
+    given = {field: source for field in type(mapped).model_fields if (source := getattr(mapped, field)) is not None}
     found = {field: _present(source, field, columns) for field, source in given.items()}
     taken = {source_column(source) for source in found.values()}
     by_name = {_folded(name): name for name in reversed(columns) if name not in taken}

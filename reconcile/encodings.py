@@ -125,9 +125,7 @@ def _from_utf_16(data: bytes, encoding: str) -> Text:
         whole = data.decode(encoding).encode()
         return Text(whole, encoding, _line_end(whole))
     except UnicodeDecodeError:
-        shown = _LITERAL.sub(
-            r"\\x5c", data.decode(encoding, "surrogatepass" if len(data) % 2 == 0 else "replace")
-        )
+        shown = _LITERAL.sub(r"\\x5c", data.decode(encoding, "surrogatepass" if len(data) % 2 == 0 else "replace"))
         whole = re.sub("[\ud800-\udfff]", _surrogate_shown, shown).encode()
         line_end = _line_end(whole)
         lines = enumerate(whole.split(line_end), start=1)

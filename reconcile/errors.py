@@ -1,9 +1,9 @@
 """The engine's errors.
 
-    VoxkeepError        operation, subject, cause, remedy
-    ├── ContractError   a frame does not have the columns and types it must have
-    ├── RuleError       a rule, preset or name template that cannot mean anything
-    └── UnreadableError a file that cannot be read as a whole (single bad rows are set aside instead)
+VoxkeepError        operation, subject, cause, remedy
+├── ContractError   a frame does not have the columns and types it must have
+├── RuleError       a rule, preset or name template that cannot mean anything
+└── UnreadableError a file that cannot be read as a whole (single bad rows are set aside instead)
 """
 
 

@@ -56,7 +56,9 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
     has_file = pl.col("recording_id").is_not_null()
     of_call = ["business", "site", "dataset", "call_id"]
     a_file_a_leg = (
-        (pl.len().over("call_uid") == 1) & (pl.col("legs") <= has_file.sum().over(of_call)) & pl.col("call_uid").is_not_null()
+        (pl.len().over("call_uid") == 1)
+        & (pl.col("legs") <= has_file.sum().over(of_call))
+        & pl.col("call_uid").is_not_null()
     )
     owns_tie = pl.col("ambiguous") & pl.col("reason").is_not_null()
     conditions = {
@@ -93,11 +95,15 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
     names_file = pl.col("path").is_not_null()
     words: dict[str, tuple[pl.Expr, pl.Expr]] = {
         "recording_lost": (
-            pl.format("at the station before, sha256 {}, {} bytes", pl.col("sha256").fill_null("unread"), "size"),
+            pl.format(
+                "at the station before, sha256 {}, {} bytes",
+                pl.col("sha256").str.head(12).fill_null("unread"),
+                "size",
+            ),
             pl.format("not at station {}", "lost_at"),
         ),
         "content_mismatch": (
-            pl.format("sha256 {}, {} bytes", pl.col("sha256").fill_null("unread"), "size"),
+            pl.format("sha256 {}, {} bytes", pl.col("sha256").str.head(12).fill_null("unread"), "size"),
             pl.lit("a copy has other bytes"),
         ),
         "recording_empty": (pl.lit("a recording with audio"), pl.format("{} bytes without audio", "size")),
@@ -114,9 +120,15 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
             pl.when(names_file).then(pl.format("the file {}", "path")).otherwise(pl.lit("a recording")),
             pl.lit("none on the source disk"),
         ),
-        "recording_duplicate": (pl.lit("content of its own"), pl.format("the same bytes as recording {}", "duplicate_of")),
+        "recording_duplicate": (
+            pl.lit("content of its own"),
+            pl.format("the same bytes as recording {}", "duplicate_of"),
+        ),
         "recording_orphan": (pl.lit("a call that it belongs to"), pl.lit("none that fits by any rule")),
-        "not_indexed": (pl.lit("the call with its recording in the call index"), pl.lit("not in the call index")),
+        "not_indexed": (
+            pl.lit("the call with its recording in the call index"),
+            pl.lit("not in the call index"),
+        ),
         "duration_mismatch": (pl.format("{} s talked", talked), pl.format("{} s recorded", length)),
     }
     expected, actual = pl.when(False).then(None), pl.when(False).then(None)  # noqa: FBT003
@@ -136,7 +148,9 @@ def repeated_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
         pl.format("call {}", pl.first("call_id")).alias("subject"),
         pl.lit("one row").alias("expected"),
         pl.format(
-            "{} rows: {}", pl.len(), pl.format("{}:{}", "source_file", "source_row").sort().head(5).str.join(", ")
+            "{} rows: {}",
+            pl.len(),
+            pl.format("{}:{}", "source_file", "source_row").sort().head(5).str.join(", "),
         ).alias("actual"),
         pl.first("call_uid").alias("identity"),
     )
@@ -154,13 +168,18 @@ def quarantined_rows(quarantine: pl.LazyFrame) -> pl.LazyFrame:
 
 def mismatched_extracts(extracts: pl.LazyFrame) -> pl.LazyFrame:
     """The findings of extracts (EXTRACTS) with other rows, bytes or hash than their datapackage says."""
-    pairs = (("rows", "expected_rows", "rows_in"), ("bytes", "expected_bytes", "bytes"), ("sha256", "expected_sha256", "sha256"))
+    pairs = (
+        ("rows", "expected_rows", "rows_in"),
+        ("bytes", "expected_bytes", "bytes"),
+        ("sha256", "expected_sha256", "sha256"),
+    )
     differs = pl.any_horizontal(pl.col(sent) != pl.col(arrived) for _, sent, arrived in pairs)
     said = [
         pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", sent)) for name, sent, arrived in pairs
     ]
     found = [
-        pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", arrived)) for name, sent, arrived in pairs
+        pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", arrived))
+        for name, sent, arrived in pairs
     ]
     return extracts.select(EXTRACTS.columns.keys()).filter(differs.fill_null(False)).select(  # noqa: FBT003
         pl.lit("extract_mismatch").alias("kind"), "business", "site", "day",
@@ -198,8 +217,10 @@ def overdue_backups(due: pl.DataFrame, snapshots: pl.LazyFrame) -> pl.LazyFrame:
 
 def collect_findings(parts: list[pl.LazyFrame], as_of: date) -> pl.DataFrame:
     """All parts as one frame FINDINGS, each finding once, open and seen on `as_of`."""
-    found = pl.concat(parts, how="diagonal_relaxed").collect().unique(
-        ["kind", "business", "site", "identity"], keep="first", maintain_order=True
+    found = (
+        pl.concat(parts, how="diagonal_relaxed")
+        .collect()
+        .unique(["kind", "business", "site", "identity"], keep="first", maintain_order=True)
     )
     ids = stable_ids((), [found[name] for name in ("kind", "business", "site", "identity")], digits=16)
     absent = [name for name in ("call_uid", "call_id", "recording_id", "lost_at") if name not in found.columns]

@@ -94,9 +94,7 @@ def _compact(text: pl.Series, time_zone: str) -> pl.Series:
             pl.concat_str(pl.col("text").str.head(8), pl.lit(" "), pl.col("text").str.tail(6))
         )
     )
-    return _local(
-        spaced.to_series().str.to_datetime("%Y%m%d %H%M%S", time_unit="us", strict=False), time_zone
-    )
+    return _local(spaced.to_series().str.to_datetime("%Y%m%d %H%M%S", time_unit="us", strict=False), time_zone)
 
 
 def _iso(text: pl.Series, time_zone: str) -> pl.Series:
@@ -104,15 +102,8 @@ def _iso(text: pl.Series, time_zone: str) -> pl.Series:
     clock = [pl.col(name).fill_null("0") for name in ("hour", "minute", "second")]
     fraction = pl.col("fraction").str.head(6).fill_null("").str.pad_end(6, "0")
     written = pl.format("{}-{}-{} {}:{}:{}.{}", "year", "month", "day", *clock, fraction)
-    naive = (
-        parts.select(written)
-        .to_series()
-        .str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    )
-    seconds = (
-        pl.col("offset_hours").cast(pl.Int64) * 3600
-        + pl.col("offset_minutes").cast(pl.Int64).fill_null(0) * 60
-    )
+    naive = parts.select(written).to_series().str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+    seconds = pl.col("offset_hours").cast(pl.Int64) * 3600 + pl.col("offset_minutes").cast(pl.Int64).fill_null(0) * 60
     offset = pl.when(pl.col("sign") == "-").then(-seconds).otherwise(seconds)
     offset = pl.when(pl.col("zulu").is_not_null()).then(0).otherwise(offset)
     known = naive - parts.select(pl.duration(seconds=offset)).to_series()

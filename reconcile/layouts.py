@@ -13,9 +13,7 @@ _SAMPLED_LINES = 100
 _SAMPLED_CHARACTERS = 65_536
 _QUOTED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
 # What stands in rows but in no header: numbers (also telephone numbers), dates and times, UUIDs, paths.
-_DATUM = re.compile(
-    r"[+-]?[\d.,:/\-\s]*\d[\d.,:/\-\sTZ+]*|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[./~]?/.+|[A-Za-z]:\\.+"
-)
+_DATUM = re.compile(r"[+-]?[\d.,:/\-\s]*\d[\d.,:/\-\sTZ+]*|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[./~]?/.+|[A-Za-z]:\\.+")
 # Names that the frame itself has; a source column of this name gets a number.
 _TAKEN = "source_row"
 

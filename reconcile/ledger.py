@@ -14,7 +14,9 @@ def carry_on(known: pl.DataFrame, found: pl.DataFrame, as_of: date) -> pl.DataFr
     The same look twice gives the same ledger.
     """
     known, found = conform(known, FINDINGS), conform(found, FINDINGS)
-    before = known.select("finding_id", pl.col("first_seen").alias("known_since"), pl.col("status").alias("known_status"))
+    before = known.select(
+        "finding_id", pl.col("first_seen").alias("known_since"), pl.col("status").alias("known_status")
+    )
     again = found.join(before, on="finding_id", how="left").with_columns(
         pl.min_horizontal("known_since", "first_seen").alias("first_seen"),
         pl.lit(as_of).alias("last_seen"),

@@ -22,7 +22,13 @@ from reconcile.numbers import normalised
 from reconcile.rules import MatchingRules, Rules
 
 LINKS = pl.Schema(
-    {"call_uid": pl.String, "recording_id": pl.String, "match": pl.String, "score": pl.Float64, "reason": pl.String}
+    {
+        "call_uid": pl.String,
+        "recording_id": pl.String,
+        "match": pl.String,
+        "score": pl.Float64,
+        "reason": pl.String,
+    }
 )
 TIES = pl.Schema({"call_uid": pl.String, "recording_id": pl.String, "owner": pl.Boolean, "reason": pl.String})
 
@@ -62,18 +68,30 @@ def _legs(calls: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
     """The columns of calls that matching needs, with all numbers of the row in `numbers`."""
     numbers = [normalised(pl.col(name), rules.numbers) for name in ("callee", "caller")]
     return calls.select(
-        "site", "day", "call_uid", "started_at", "extension", "recording_path", "leg",
+        "site",
+        "day",
+        "call_uid",
+        "started_at",
+        "extension",
+        "recording_path",
+        "leg",
         pl.concat_str([pl.col("site"), pl.col("dataset"), pl.col("call_id")], separator="\0").alias("call"),
         pl.col("call_id"),
         pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"),
-    ).collect()  # fmt: skip
+    ).collect()
 
 
 def _files(recordings: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
     return recordings.select(
-        "site", "day", "recording_id", "path", "extension", "call_id", "started_at",
+        "site",
+        "day",
+        "recording_id",
+        "path",
+        "extension",
+        "call_id",
+        "started_at",
         normalised(pl.col("number"), rules.numbers).alias("number"),
-    ).collect()  # fmt: skip
+    ).collect()
 
 
 def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -111,9 +129,14 @@ def _named(column: str) -> pl.Expr:
 def _by_path(legs: pl.DataFrame, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     naming = legs.filter(pl.col("recording_path").is_not_null())
     exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner").select(
-        "recording_id", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
-        pl.lit(1.0).alias("score"), pl.lit("the row names this file").alias("reason"),
-    )  # fmt: skip
+        "recording_id",
+        "call",
+        "call_id",
+        "call_uid",
+        pl.col("leg").alias("rank"),
+        pl.lit(1.0).alias("score"),
+        pl.lit("the row names this file").alias("reason"),
+    )
     links, ties = settle(exact, "path")
     rest = naming.join(exact, on="call_uid", how="anti")
     free = files.join(exact, on="recording_id", how="anti")
@@ -137,10 +160,15 @@ def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     alike = pl.min_horizontal(row.str.len_bytes(), file.str.len_bytes())
     tails = pairs.filter(row.str.ends_with(file) | file.str.ends_with(row)).with_columns(alike.alias("alike"))
     return tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid")).select(
-        "recording_id", "path", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
+        "recording_id",
+        "path",
+        "call",
+        "call_id",
+        "call_uid",
+        pl.col("leg").alias("rank"),
         pl.lit(0.95).alias("score"),
         pl.format("the row names {}, which only this file ends with", pl.col("recording_path")).alias("reason"),
-    )  # fmt: skip
+    )
 
 
 def _ties_of_legs(tails: pl.DataFrame) -> pl.DataFrame:
@@ -171,12 +199,21 @@ def _by_key(legs: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) -> tu
             keyed_files = keyed_files.filter(gives_only(fields))
         keyed_legs = (with_number(legs) if "number" in fields else legs).with_columns(second)
         on = ["site", *fields]
-        reason = "the name gives the call id" if fields == ("call_id",) else f"same {', '.join(fields)}".replace("second", "start")
+        reason = (
+            "the name gives the call id"
+            if fields == ("call_id",)
+            else f"same {', '.join(fields)}".replace("second", "start")
+        )
         candidates.append(
             keyed_legs.join(keyed_files, on=on, how="inner", suffix="_of_file").select(
-                "recording_id", "call", "call_id", "call_uid", pl.col("leg").alias("rank"),
-                pl.lit(0.9).alias("score"), pl.lit(reason).alias("reason"),
-            )  # fmt: skip
+                "recording_id",
+                "call",
+                "call_id",
+                "call_uid",
+                pl.col("leg").alias("rank"),
+                pl.lit(0.9).alias("score"),
+                pl.lit(reason).alias("reason"),
+            )
         )
     return settle(pl.concat(candidates), "key")
 

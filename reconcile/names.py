@@ -68,7 +68,11 @@ def _field(template: str, name: str, form: str | None) -> str:
     if name == "start":
         return f"(?P<start>{_start(template, form)})"
     if name not in FIELDS or form:
-        raise _bad(template, f"there is no field {{{name}{':' + form if form else ''}}}", f"use one of {', '.join([*FIELDS, 'start'])}")
+        raise _bad(
+            template,
+            f"there is no field {{{name}{':' + form if form else ''}}}",
+            f"use one of {', '.join([*FIELDS, 'start'])}",
+        )
     return f"(?P<{name}>{FIELDS[name]})"
 
 
@@ -107,7 +111,13 @@ def read_names(paths: pl.Series, templates: list[str], time_zone: str) -> pl.Dat
     ).select(list(_READ))
 
 
-_READ = {"extension": pl.String(), "number": pl.String(), "call_id": pl.String(), "started_at": INSTANT, "day": pl.Date()}
+_READ = {
+    "extension": pl.String(),
+    "number": pl.String(),
+    "call_id": pl.String(),
+    "started_at": INSTANT,
+    "day": pl.Date(),
+}
 
 
 def _reading(template: Template, place: int, time_zone: str) -> dict[str, pl.Expr]:
@@ -122,7 +132,9 @@ def _reading(template: Template, place: int, time_zone: str) -> dict[str, pl.Exp
     if template.start_format:
         local = group("start").str.to_datetime(template.start_format, time_unit="us", strict=False)
         zone = "UTC" if "%s" in template.start_format else time_zone
-        started_at = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+        started_at = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone(
+            "UTC"
+        )
     by_folder = pl.lit(None, pl.Date)
     if {"year", "month", "day"} <= template.fields:
         month = group("month")

@@ -33,9 +33,9 @@ def clock_offsets(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) 
     call's start or its answer, so an offset of some seconds of ringing is usual and harmless.
     """
     certain = links.filter(pl.col("match") != "nearest")
-    pairs = certain.join(files.select("recording_id", pl.col("started_at").alias("recorded_at")), on="recording_id").join(
-        legs.select("call_uid", "site", "day", "started_at"), on="call_uid"
-    )
+    pairs = certain.join(
+        files.select("recording_id", pl.col("started_at").alias("recorded_at")), on="recording_id"
+    ).join(legs.select("call_uid", "site", "day", "started_at"), on="call_uid")
     apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
     return (
         pairs.with_columns(apart.alias("apart"))
@@ -57,8 +57,10 @@ def by_nearest(
     """
     taken_calls = legs.filter(pl.col("call_uid").is_in(taken.implode())).select("call").unique()
     free = legs.join(taken_calls, on="call", how="anti").drop_nulls("started_at")
-    timed = files.drop_nulls("started_at").join(clock, on=["site", "day"], how="left").with_columns(
-        pl.col("offset_seconds").fill_null(0.0)
+    timed = (
+        files.drop_nulls("started_at")
+        .join(clock, on=["site", "day"], how="left")
+        .with_columns(pl.col("offset_seconds").fill_null(0.0))
     )
     corrected = pl.col("started_at") - pl.duration(microseconds=(pl.col("offset_seconds") * 1e6).cast(pl.Int64))
     timed = timed.with_columns(corrected.alias("at"))
@@ -74,11 +76,17 @@ def _nearest_with(
     files = files.sort("at")
     both_sides = pl.concat(
         files.join_asof(
-            starts, left_on="at", right_on="call_at", by=by, strategy=side, coalesce=False,
-            tolerance=timedelta(seconds=rules.tolerance_seconds), check_sortedness=False,
+            starts,
+            left_on="at",
+            right_on="call_at",
+            by=by,
+            strategy=side,
+            coalesce=False,
+            tolerance=timedelta(seconds=rules.tolerance_seconds),
+            check_sortedness=False,
         )
         for side in ("backward", "forward")
-    ).drop_nulls("call_at")  # fmt: skip
+    ).drop_nulls("call_at")
     apart = ((pl.col("at") - pl.col("call_at")).dt.total_microseconds() / 1e6).abs()
     near = (
         both_sides.with_columns(apart.alias("apart"))
@@ -87,9 +95,18 @@ def _nearest_with(
     )
     reason = pl.format(
         "same {}, start differs by {} s after {} s clock offset",
-        pl.lit(" and ".join(fields)), pl.col("apart").round(1), pl.col("offset_seconds").round(1),
-    )  # fmt: skip
-    return near.join(legs, left_on=[*by, "call_at"], right_on=[*by, "started_at"], how="inner", suffix="_of_call").select(
-        "recording_id", "call", pl.col("call_id_of_call").alias("call_id"), "call_uid", pl.col("leg").alias("rank"),
-        (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"), reason.alias("reason"),
-    )  # fmt: skip
+        pl.lit(" and ".join(fields)),
+        pl.col("apart").round(1),
+        pl.col("offset_seconds").round(1),
+    )
+    return near.join(
+        legs, left_on=[*by, "call_at"], right_on=[*by, "started_at"], how="inner", suffix="_of_call"
+    ).select(
+        "recording_id",
+        "call",
+        pl.col("call_id_of_call").alias("call_id"),
+        "call_uid",
+        pl.col("leg").alias("rank"),
+        (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"),
+        reason.alias("reason"),
+    )

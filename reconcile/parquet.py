@@ -34,17 +34,11 @@ def _text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Binary):
         return column.map_elements(lambda value: decode(value).data.decode(), return_dtype=pl.String)
     if dtype.is_nested():
-        json = (
-            pl.struct(column.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-        )
+        json = pl.struct(column.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
         return pl.when(column.is_not_null()).then(json)
     return column.cast(pl.String)
 
 
 def _whole_as_integer(column: pl.Expr) -> pl.Expr:
     is_whole = column.is_finite() & (column == column.floor()) & (column.abs() <= _EXACT)
-    return (
-        pl.when(is_whole)
-        .then(column.cast(pl.Int64, strict=False).cast(pl.String))
-        .otherwise(column.cast(pl.String))
-    )
+    return pl.when(is_whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(column.cast(pl.String))

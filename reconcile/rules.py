@@ -43,7 +43,8 @@ class ExpectsRecording(_Strict):
 
     min_talk_seconds: float | None = Field(None, ge=0, description="Talked at least this long, in seconds.")
     where: dict[str, list[str]] = Field(
-        default_factory=dict, description="Source column: the values of which it must have one (e.g. disposition: [ANSWERED])."
+        default_factory=dict,
+        description="Source column: the values of which it must have one (e.g. disposition: [ANSWERED]).",
     )
 
 
@@ -53,10 +54,12 @@ class DatasetRules(_Strict):
     kind: Literal["calls", "notes"] = Field("calls", description="calls 话单, or notes 催记 that belong to calls.")
     columns: ColumnMap = Field(default_factory=ColumnMap, description="Source column of each known column.")
     header: list[str] | list[list[str]] | None = Field(
-        None, description="Column names of files without a header row, or several such lists for rows of several lengths."
+        None,
+        description="Column names of files without a header row, or several such lists for rows of several lengths.",
     )
     time_format: str | None = Field(
-        None, description="strptime format of started_at; without it ISO 8601 and Unix seconds or milliseconds are read."
+        None,
+        description="strptime format of started_at; without it ISO 8601 and Unix seconds or milliseconds are read.",
     )
     time_zone: str | None = Field(None, description="Time zone of the source's clock; the business's where not given.")
     expects_recording: ExpectsRecording = Field(
@@ -79,19 +82,28 @@ class MatchingRules(_Strict):
     """How a recording finds its call; the rules are tried in this order."""
 
     order: list[Literal["path", "key", "nearest"]] = Field(
-        default=["path", "key", "nearest"], min_length=1, description="Rules in the order in which they are tried."
+        default=["path", "key", "nearest"],
+        min_length=1,
+        description="Rules in the order in which they are tried.",
     )
     key: list[Literal["call_id", "extension", "number", "start"]] | None = Field(
-        None, description="Fields of the file name that must all be equal; by default all that the template gives, or call_id alone."
+        None,
+        description=(
+            "Fields of the file name that must all be equal; by default all that the template gives, or call_id alone."
+        ),
     )
-    tolerance_seconds: float = Field(30.0, gt=0, description="How far two starts may be apart for `nearest`, in seconds.")
+    tolerance_seconds: float = Field(
+        30.0, gt=0, description="How far two starts may be apart for `nearest`, in seconds."
+    )
     clock_skew_limit_seconds: float = Field(
         60.0, gt=0, description="A site's clock further off than this, in seconds, is a finding."
     )
     duration_tolerance_seconds: float = Field(
         5.0, ge=0, description="How far talk time and length of the recording may differ, in seconds."
     )
-    duration_tolerance_ratio: float = Field(0.1, ge=0, description="The same as a share of the talk time; the larger holds.")
+    duration_tolerance_ratio: float = Field(
+        0.1, ge=0, description="The same as a share of the talk time; the larger holds."
+    )
 
 
 class Rules(_Strict):

@@ -9,13 +9,25 @@ KEYS = ["business", "site", "day"]
 
 
 def summarise(
-    trace: pl.LazyFrame, *, calls: pl.LazyFrame, notes: pl.LazyFrame, extracts: pl.LazyFrame, findings: pl.LazyFrame
+    trace: pl.LazyFrame,
+    *,
+    calls: pl.LazyFrame,
+    notes: pl.LazyFrame,
+    extracts: pl.LazyFrame,
+    findings: pl.LazyFrame,
 ) -> pl.DataFrame:
     """The frame SUMMARY of a trace (TRACE) with its CALLS, NOTES, EXTRACTS and ledger (FINDINGS).
 
     A call counts once whatever its legs; a finding counts while it is open.
     """
-    parts = [_of_trace(trace), _of_calls(trace), _of_legs(calls), _of_notes(notes), _of_extracts(extracts), _of_findings(findings)]
+    parts = [
+        _of_trace(trace),
+        _of_calls(trace),
+        _of_legs(calls),
+        _of_notes(notes),
+        _of_extracts(extracts),
+        _of_findings(findings),
+    ]
     joined = pl.concat([part.select(KEYS) for part in parts]).unique()
     for part in parts:
         joined = joined.join(part, on=KEYS, how="left", nulls_equal=True)

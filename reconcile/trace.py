@@ -55,7 +55,11 @@ def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rule
     rows = rows.with_columns(_coverage().alias("coverage"))
     number = normalised(pl.col("number"), rules.numbers)
     ordered = rows.with_columns(number.alias("number")).select(list(TRACE.columns)).cast(dict(TRACE.schema))
-    return Traced(ordered.sort("business", "site", "day", "started_at", "call_id", "path", nulls_last=True), matches.clock, matches)
+    return Traced(
+        ordered.sort("business", "site", "day", "started_at", "call_id", "path", nulls_last=True),
+        matches.clock,
+        matches,
+    )
 
 
 def _call_facts(calls: pl.LazyFrame) -> pl.LazyFrame:
@@ -76,13 +80,27 @@ _OF_CALL = (
     "business", "site", "day", "dataset", "call_uid", "call_id", "legs", "started_at", "extension", "number",
     "talk_seconds", "expects_recording",
 )  # fmt: skip
-_OF_RECORDING = ("recording_id", "path", "duration_ms", "size", "mtime", "sha256", "md5", "container", "codec", "state", "key")
+_OF_RECORDING = (
+    "recording_id",
+    "path",
+    "duration_ms",
+    "size",
+    "mtime",
+    "sha256",
+    "md5",
+    "container",
+    "codec",
+    "state",
+    "key",
+)
 
 
 def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
     """A row for each recording, with its call where it has one."""
     files = inventory.with_columns(object_key().alias("key"))
-    owners = matches.ties.filter("owner").drop_nulls("recording_id").select("recording_id", pl.col("reason").alias("tie"))
+    owners = (
+        matches.ties.filter("owner").drop_nulls("recording_id").select("recording_id", pl.col("reason").alias("tie"))
+    )
     members = matches.ties["recording_id"].drop_nulls().implode()
     joined = files.join(matches.links.lazy(), on="recording_id", how="left").join(
         _call_facts(calls).select(_OF_CALL), on="call_uid", how="left", suffix="_of_call"
@@ -207,7 +225,13 @@ def _with_duplicates(rows: pl.LazyFrame) -> pl.LazyFrame:
     equal = ["business", "site", "sha256"]
     files = rows.filter((pl.col("size") > 0) & pl.col("sha256").is_not_null() & (pl.len().over(equal) > 1))
     ordered = files.select(
-        *equal, "recording_id", "call_uid", "mtime", "path", "called", pl.col("path").str.len_bytes().alias("length")
+        *equal,
+        "recording_id",
+        "call_uid",
+        "mtime",
+        "path",
+        "called",
+        pl.col("path").str.len_bytes().alias("length"),
     ).sort("called", "mtime", "length", "path", descending=[True, False, False, False])
     ordered = ordered.with_columns(
         pl.col("recording_id").first().over(equal).alias("original"),
@@ -252,7 +276,11 @@ def _coverage() -> pl.Expr:
         .then(pl.lit("excluded"))
         .when(~safe.any().over(of_call) & ~pl.col("ambiguous").any().over(of_call))
         .then(pl.lit("missing"))
-        .when((counts & ~whole).any().over(of_call) | wanting.any().over(of_call) | pl.col("ambiguous").any().over(of_call))
+        .when(
+            (counts & ~whole).any().over(of_call)
+            | wanting.any().over(of_call)
+            | pl.col("ambiguous").any().over(of_call)
+        )
         .then(pl.lit("partial"))
         .otherwise(pl.lit("complete"))
     )

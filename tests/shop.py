@@ -50,7 +50,8 @@ class Shop:
         self.database = folder / "calls.db"
         with sqlite3.connect(self.database) as connection:
             connection.execute(
-                "CREATE TABLE cdr (id TEXT, start TEXT, talk INTEGER, extension TEXT, number TEXT, file TEXT, 备注 TEXT)"
+                "CREATE TABLE cdr (id TEXT, start TEXT, talk INTEGER, extension TEXT, number TEXT, "
+                "file TEXT, 备注 TEXT)"
             )
         (folder / "password").write_text("a-password-of-the-tests")
         (folder / "url").write_text(f"sqlite:///{self.database}")
@@ -61,9 +62,13 @@ class Shop:
     def apply(self, **changes: Any) -> Settings:
         """Write the settings with these changes, and apply them."""
         columns = {
-            "call_id": "id", "started_at": "start", "talk_seconds": "talk", "extension": "extension",
-            "callee": "number", "recording_path": "file",
-        }  # fmt: skip
+            "call_id": "id",
+            "started_at": "start",
+            "talk_seconds": "talk",
+            "extension": "extension",
+            "callee": "number",
+            "recording_path": "file",
+        }
         content = {
             "business": "shop",
             "title": "Shop",
@@ -71,27 +76,36 @@ class Shop:
             "lookback_days": 1,
             "sites": {
                 "one": {
-                    "recordings": "recordings", "password": {"file": "password"}, "database": {"file": "url"},
+                    "recordings": "recordings",
+                    "password": {"file": "password"},
+                    "database": {"file": "url"},
                     "since": DAY,
                 }
             },
-            "datasets": {"calls": {"sql": "calls.sql", "columns": columns, "expects_recording": {"min_talk_seconds": 1}}},
+            "datasets": {
+                "calls": {"sql": "calls.sql", "columns": columns, "expects_recording": {"min_talk_seconds": 1}}
+            },
             "name_templates": [TEMPLATE],
-        }  # fmt: skip
+        }
         self.file.write_text(yaml.safe_dump(content | changes, allow_unicode=True))
         self.settings = load_settings(self.file)
         apply(self.settings, self.folder / "home")
         return self.settings
 
-    def call(self, call_id: str, clock: str, *, talk: int = 5, number: str = "15372388463", file: str | None = None) -> None:
+    def call(
+        self, call_id: str, clock: str, *, talk: int = 5, number: str = "15372388463", file: str | None = None
+    ) -> None:
         """Write a call of extension 2049 to the source database."""
         start = at(clock).strftime("%Y-%m-%d %H:%M:%S")
         with sqlite3.connect(self.database) as connection:
             connection.execute(
-                "INSERT INTO cdr VALUES (?, ?, ?, '2049', ?, ?, ?)", (call_id, start, talk, number, file, "备注")
+                "INSERT INTO cdr VALUES (?, ?, ?, '2049', ?, ?, ?)",
+                (call_id, start, talk, number, file, "备注"),
             )
 
-    def recording(self, clock: str, *, number: str = "15372388463", seconds: float = 5, seed: int | None = None) -> Path:
+    def recording(
+        self, clock: str, *, number: str = "15372388463", seconds: float = 5, seed: int | None = None
+    ) -> Path:
         """Write the recording of extension 2049 that started then; returns its file."""
         start = at(clock)
         file = self.root / f"{start:%m/%d}" / f"2049_{number}_{start:%Y%m%d%H%M%S}.wav3"
@@ -150,7 +164,9 @@ class Shop:
 
     def end_state(self) -> dict[str, Any]:
         """All that catalog, index and store hold, but for snapshot ids and times: equal after any disturbance."""
-        frames = {frame.name: self.frame(frame) for frame in FRAMES if frame.name not in ("disk_files", "listing", "indexed")}
+        frames = {
+            frame.name: self.frame(frame) for frame in FRAMES if frame.name not in ("disk_files", "listing", "indexed")
+        }
         state: dict[str, Any] = {name: frame.drop(OF_A_RUN, strict=False).rows() for name, frame in frames.items()}
         state["objects"] = {name: content for name, content in self.files().items() if name.startswith("bucket")}
         state["index"] = self.index.documents("shop", "one", DAY).rows()

@@ -42,9 +42,7 @@ def read(
     return conform(calls, CALLS).to_dicts(), conform(quarantine, QUARANTINE).to_dicts()
 
 
-def column(
-    text: str | bytes, name: str, rules: DatasetRules = PLAIN, *, time_zone: str = "Asia/Shanghai"
-) -> list[Any]:
+def column(text: str | bytes, name: str, rules: DatasetRules = PLAIN, *, time_zone: str = "Asia/Shanghai") -> list[Any]:
     return [row[name] for row in read(text, rules, time_zone=time_zone)[0]]
 
 
@@ -273,9 +271,7 @@ def test_a_text_that_is_no_length_sets_its_row_aside(text: str) -> None:
         ("d:\\x86\\a.wav", None, "d:/x86/a.wav"),
     ],
 )
-def test_a_path_is_written_as_the_inventory_writes_it(
-    text: str, prefix: str | None, path: str | None
-) -> None:
+def test_a_path_is_written_as_the_inventory_writes_it(text: str, prefix: str | None, path: str | None) -> None:
     assert column(f"call_id,file\n1,{text}\n", "recording_path", DatasetRules(path_prefix=prefix)) == [path]
 
 
@@ -330,9 +326,7 @@ def test_a_leg_that_the_source_names_is_the_leg() -> None:
     rules = DatasetRules(columns=ColumnMap(leg="sequence"))
     calls, _ = read("call_id,sequence,dst\nc,7,1\nc,7,2\nc,,3\n", rules)
     assert [row["leg"] for row in calls] == ["7", "7", ""]
-    assert [row["call_uid"] for row in calls] == [
-        stable_id("b", "s", "calls", "c", leg) for leg in ("7", "7", "")
-    ]
+    assert [row["call_uid"] for row in calls] == [stable_id("b", "s", "calls", "c", leg) for leg in ("7", "7", "")]
 
 
 def test_rows_that_the_table_set_aside_are_in_the_quarantine_too_by_line() -> None:

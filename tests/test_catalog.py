@@ -17,15 +17,11 @@ from blocks.catalog import Catalog
 from blocks.errors import PermanentError, SettingsError
 
 DAY = date(2021, 1, 31)
-SCHEMA = pl.Schema(
-    [("business", pl.String()), ("site", pl.String()), ("day", pl.Date()), ("call_id", pl.String())]
-)
+SCHEMA = pl.Schema([("business", pl.String()), ("site", pl.String()), ("day", pl.Date()), ("call_id", pl.String())])
 
 
 def rows(*call_ids: str, site: str = "cq", day: date = DAY) -> pl.DataFrame:
-    return pl.DataFrame(
-        [("meituan", site, day, call_id) for call_id in call_ids], schema=SCHEMA, orient="row"
-    )
+    return pl.DataFrame([("meituan", site, day, call_id) for call_id in call_ids], schema=SCHEMA, orient="row")
 
 
 @pytest.fixture(params=["folder", "file url", "memory"])
@@ -98,9 +94,7 @@ def test_a_column_that_an_old_partition_does_not_have_is_null_and_one_too_many_i
 
 def test_other_tools_read_the_hive_layout(tmp_path: Path) -> None:
     Catalog(url=str(tmp_path)).write("calls", "meituan", "cq", DAY, rows("1", "2"))
-    found = duckdb.read_parquet(f"{tmp_path}/calls/**/*.parquet").aggregate(
-        "count(*), min(business), min(day)"
-    )
+    found = duckdb.read_parquet(f"{tmp_path}/calls/**/*.parquet").aggregate("count(*), min(business), min(day)")
     assert found.fetchall() == [(2, "meituan", DAY)]
 
 
@@ -183,17 +177,13 @@ def test_a_writer_that_is_killed_leaves_the_old_partition_or_the_new_one(tmp_pat
     found = catalog.read("calls", "meituan", "cq", None, schema)
     assert found.height == 300_000
     assert found["call_id"].n_unique() == 1
-    assert catalog.write(
-        "calls", "meituan", "cq", DAY, pl.DataFrame({"call_id": ["x"], "n": [1]}, schema=schema)
-    )
+    assert catalog.write("calls", "meituan", "cq", DAY, pl.DataFrame({"call_id": ["x"], "n": [1]}, schema=schema))
     assert not part.exists()
 
 
 @settings(deadline=None)  # the first example pays for what Polars sets up
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=5), max_size=20))
-def test_any_rows_come_back_as_they_were(
-    tmp_path_factory: pytest.TempPathFactory, call_ids: list[str]
-) -> None:
+def test_any_rows_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, call_ids: list[str]) -> None:
     catalog = Catalog(url=str(tmp_path_factory.mktemp("catalog")))
     catalog.write("calls", "meituan", "cq", DAY, rows(*call_ids))
     assert catalog.read("calls", "meituan", "cq", None, SCHEMA).equals(rows(*call_ids))

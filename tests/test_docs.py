@@ -23,9 +23,7 @@ DOCS = ROOT / "docs"
 EXAMPLE = DOCS / "example" / "business.yaml"
 TEXTS = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 COMMANDS = {
-    command.name or command.callback.__name__: command
-    for command in app.registered_commands
-    if command.callback
+    command.name or command.callback.__name__: command for command in app.registered_commands if command.callback
 }
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -52,9 +50,7 @@ def test_a_generated_page_says_what_the_code_says(pages: dict[str, str], name: s
 
 
 def test_every_generated_page_is_looked_at(pages: dict[str, str]) -> None:
-    marked = {
-        file.name for file in DOCS.rglob("*.md") if write_docs.GENERATED in file.read_text(encoding="utf-8")
-    }
+    marked = {file.name for file in DOCS.rglob("*.md") if write_docs.GENERATED in file.read_text(encoding="utf-8")}
     assert marked | {"settings.schema.json", "rules.schema.json"} == set(pages)
 
 
@@ -109,9 +105,7 @@ def test_the_example_of_rules_loads() -> None:
 
 
 @pytest.mark.parametrize(("example", "schema"), [("business.yaml", "settings"), ("rules.yaml", "rules")])
-def test_the_published_schema_accepts_the_example_and_refuses_an_unknown_name(
-    example: str, schema: str
-) -> None:
+def test_the_published_schema_accepts_the_example_and_refuses_an_unknown_name(example: str, schema: str) -> None:
     validator = jsonschema.Draft202012Validator(
         json.loads((DOCS / f"{schema}.schema.json").read_text(encoding="utf-8"))
     )
@@ -124,10 +118,7 @@ def test_the_published_schema_accepts_the_example_and_refuses_an_unknown_name(
 
 def test_the_operators_guide_says_what_to_do_about_each_kind_of_finding() -> None:
     text = (
-        (DOCS / "operator.md")
-        .read_text(encoding="utf-8")
-        .split("## What each finding asks for")[1]
-        .split("\n## ")[0]
+        (DOCS / "operator.md").read_text(encoding="utf-8").split("## What each finding asks for")[1].split("\n## ")[0]
     )
     rows = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     assert sorted(re.findall(r"`(\w+)`", rows)) == sorted(kind.name for kind in KINDS)
@@ -135,9 +126,7 @@ def test_the_operators_guide_says_what_to_do_about_each_kind_of_finding() -> Non
 
 def test_every_decision_is_listed() -> None:
     listed = re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "decisions" / "README.md").read_text(encoding="utf-8"))
-    assert sorted(listed) == sorted(
-        file.name for file in (DOCS / "decisions").glob("*.md") if file.name != "README.md"
-    )
+    assert sorted(listed) == sorted(file.name for file in (DOCS / "decisions").glob("*.md") if file.name != "README.md")
 
 
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: str(file.relative_to(ROOT)))
@@ -152,9 +141,7 @@ def test_a_link_that_leads_nowhere_would_be_seen(tmp_path: Path) -> None:
 
 
 def links(file: Path) -> list[str]:
-    return LINK.findall(
-        re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    )
+    return LINK.findall(re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE))
 
 
 def leads_somewhere(file: Path, target: str) -> bool:

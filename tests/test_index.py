@@ -131,9 +131,7 @@ def test_calls_of_one_instant_are_in_order_of_their_ids_and_those_without_one_co
 def test_a_call_after_midnight_in_utc_is_found_by_its_instant_not_its_day(index: CatalogIndex) -> None:
     # 00:30 on 1 February in Shanghai is 16:30 on 31 January in UTC.
     after_midnight = datetime(2021, 1, 31, 16, 30, tzinfo=UTC)
-    index.replace(
-        "meituan", "cq", date(2021, 2, 1), frame(document("1", after_midnight, day=date(2021, 2, 1)))
-    )
+    index.replace("meituan", "cq", date(2021, 2, 1), frame(document("1", after_midnight, day=date(2021, 2, 1))))
     bounds = {"start": after_midnight, "end": after_midnight + timedelta(seconds=1)}
     assert found(index, **bounds) == ["1"]
 
@@ -159,9 +157,7 @@ def test_the_newest_calls_of_many_days_are_those_of_one_long_sort(
     documents = []
     for number, (day, minutes) in enumerate(calls):
         midnight = datetime(2021, 1, 1, tzinfo=UTC) + timedelta(days=day)
-        documents.append(
-            document(f"{number:02d}", midnight + timedelta(minutes=minutes), day=midnight.date())
-        )
+        documents.append(document(f"{number:02d}", midnight + timedelta(minutes=minutes), day=midnight.date()))
     everything = frame(*documents)
     for (day,), part in everything.group_by("day"):
         index.replace("meituan", "cq", day, part)

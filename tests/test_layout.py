@@ -20,9 +20,7 @@ from prefect.cli.deploy._models import PrefectYamlModel
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("blocks", "flows", "reconcile", "voxkeep")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))[
-    "deployments"
-]
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 MODULES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))
 # Written in two parts, so that this file does not find itself.
 FOREIGN = (
@@ -94,9 +92,7 @@ def test_no_module_hides_a_standard_one_where_its_folder_comes_first_on_the_path
 
 def test_every_module_says_what_it_is() -> None:
     modules = [file for file in MODULES if file.name != "__init__.py"]
-    silent = [
-        str(file) for file in modules if not file.read_text(encoding="utf-8").startswith(('"""', 'r"""'))
-    ]
+    silent = [str(file) for file in modules if not file.read_text(encoding="utf-8").startswith(('"""', 'r"""'))]
     assert silent == []
 
 
@@ -117,9 +113,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_wheel_carries_every_file_of_our_packages_and_the_sql(wheel: list[str]) -> None:
     wanted = [file.relative_to(ROOT) for file in tracked() if file.relative_to(ROOT).parts[0] in ROOMS]
     wanted += [
-        Path("voxkeep") / file.relative_to(ROOT)
-        for file in tracked()
-        if file.relative_to(ROOT).parts[0] == "sql"
+        Path("voxkeep") / file.relative_to(ROOT) for file in tracked() if file.relative_to(ROOT).parts[0] == "sql"
     ]
     assert [str(file) for file in wanted if str(file) not in wheel] == []
     assert any(name.startswith("voxkeep/sql/") for name in wheel)
@@ -180,9 +174,7 @@ def test_nothing_names_a_package_registry_or_a_folder_of_one_machine() -> None:
 
 
 def test_prefect_reads_the_deployments() -> None:
-    model = PrefectYamlModel.model_validate(
-        yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-    )
+    model = PrefectYamlModel.model_validate(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8")))
     assert [deployment.name for deployment in model.deployments] == ["backup", "ingest", "reconcile"]
     assert model.prefect_version == locked()["prefect"]
 

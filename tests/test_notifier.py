@@ -96,9 +96,7 @@ def dingtalk(outbox: Path, **others: str) -> Notifier:
 
 
 def test_dingtalk_gets_signed_markdown(web: Web, outbox: Path) -> None:
-    assert dingtalk(outbox).send("备份逾期", "**cq** 没有备份", "critical") == [
-        Delivery("ops", delivered=True)
-    ]
+    assert dingtalk(outbox).send("备份逾期", "**cq** 没有备份", "critical") == [Delivery("ops", delivered=True)]
     path, message = web.requests[0]
     assert message["msgtype"] == "markdown"
     assert message["markdown"] == {"title": "备份逾期", "text": "**cq** 没有备份"}
@@ -185,9 +183,7 @@ def test_one_route_that_fails_hinders_no_other(web: Web, outbox: Path) -> None:
     assert sorted(path.partition("?")[0] for path, _ in web.requests) == ["/", "/robot/send"]
 
 
-def test_a_mail_arrives_with_its_attachment(
-    mailbox: tuple[str, list[bytes]], outbox: Path, tmp_path: Path
-) -> None:
+def test_a_mail_arrives_with_its_attachment(mailbox: tuple[str, list[bytes]], outbox: Path, tmp_path: Path) -> None:
     address, mails = mailbox
     host, port = address.split(":")
     report = tmp_path / "report.html"
@@ -203,9 +199,7 @@ def test_a_mail_arrives_with_its_attachment(
     assert attachment.get_payload(decode=True) == report.read_bytes()
 
 
-def test_an_alert_goes_without_what_cannot_be_attached_and_says_so(
-    web: Web, outbox: Path, tmp_path: Path
-) -> None:
+def test_an_alert_goes_without_what_cannot_be_attached_and_says_so(web: Web, outbox: Path, tmp_path: Path) -> None:
     notifier = dingtalk(outbox, web=f"json://{web.address}")
     (tmp_path / "report.html").write_text("report")
     deliveries = notifier.send("title", "text", "info", [tmp_path / "report.html", tmp_path / "gone.html"])

@@ -14,9 +14,7 @@ from reconcile.presets import PRESETS, preset
 from reconcile.tables import read_table
 
 
-def calls_of(
-    name: str, file: Path, data: bytes, time_zone: str = "Asia/Shanghai"
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def calls_of(name: str, file: Path, data: bytes, time_zone: str = "Asia/Shanghai") -> tuple[pl.DataFrame, pl.DataFrame]:
     file.write_bytes(data)
     rules = preset(name).datasets["calls"]
     table = read_table(file, header=rules.header)
@@ -130,9 +128,9 @@ def test_fusionpbx_rows_are_read_from_its_export(tmp_path: Path) -> None:
     )
     calls, quarantine = calls_of("fusionpbx", tmp_path / "cdr.csv", data.encode())
     assert quarantine.is_empty()
-    assert calls.select(
-        "call_id", "extension", "caller", "callee", "talk_seconds", "recording_path"
-    ).rows() == [(uuid, "1001", "1001", "13800000000", 85.0, f"{uuid}.wav")]
+    assert calls.select("call_id", "extension", "caller", "callee", "talk_seconds", "recording_path").rows() == [
+        (uuid, "1001", "1001", "13800000000", 85.0, f"{uuid}.wav")
+    ]
     assert calls["started_at"][0] == datetime(2021, 1, 31, 3, 41, 29, tzinfo=UTC)
 
 

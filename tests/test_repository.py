@@ -45,7 +45,11 @@ def test_a_snapshot_carries_its_tags_and_paths(repository: Repository, source: P
     repository.create(YEAR)
     taken = take(repository, source)
     row = repository.snapshots(YEAR).row(0, named=True)
-    assert (row["snapshot_id"], row["tags"], row["paths"]) == (taken, ["latest", "day=2021-01-31"], [str(source)])
+    assert (row["snapshot_id"], row["tags"], row["paths"]) == (
+        taken,
+        ["latest", "day=2021-01-31"],
+        [str(source)],
+    )
 
 
 def test_nothing_is_compressed(repository: Repository, source: Path) -> None:
@@ -56,7 +60,9 @@ def test_nothing_is_compressed(repository: Repository, source: Path) -> None:
     assert stored > done.bytes_added > 2_000_000
 
 
-def test_restoring_is_byte_identical_and_leaves_what_is_there(repository: Repository, source: Path, tmp_path: Path) -> None:
+def test_restoring_is_byte_identical_and_leaves_what_is_there(
+    repository: Repository, source: Path, tmp_path: Path
+) -> None:
     repository.create(YEAR)
     taken = take(repository, source)
     target = tmp_path / "target"
@@ -69,7 +75,15 @@ def test_restoring_is_byte_identical_and_leaves_what_is_there(repository: Reposi
 
 
 def test_files_are_listed_without_losing_a_byte_of_their_names(repository: Repository, source: Path) -> None:
-    names = [b"\xff.wav", b"\xfe.wav", b"new\nline.wav", b'quo"te\\.wav', "\ufffd.wav".encode(), b"100%.wav", "中文.wav".encode()]
+    names = [
+        b"\xff.wav",
+        b"\xfe.wav",
+        b"new\nline.wav",
+        b'quo"te\\.wav',
+        "\ufffd.wav".encode(),
+        b"100%.wav",
+        "中文.wav".encode(),
+    ]
     folder = bytes(source) + b"/f\xe9"
     os.mkdir(folder)
     for name in names:

@@ -120,9 +120,7 @@ def test_what_a_killed_run_left_out_is_written_by_the_next(sample: Sample, tmp_p
 
 
 @pytest.mark.parametrize("files", [1, 12, 35])
-def test_a_sample_killed_at_any_point_is_completed_by_the_next(
-    sample: Sample, tmp_path: Path, files: int
-) -> None:
+def test_a_sample_killed_at_any_point_is_completed_by_the_next(sample: Sample, tmp_path: Path, files: int) -> None:
     script = (
         "import sys, pathlib; from voxkeep.sample import make_sample, second_day; "
         f"second_day(make_sample(pathlib.Path(sys.argv[1]), calls={CALLS}))"
@@ -201,9 +199,7 @@ def test_every_sound_recording_plays_as_long_as_its_row_says(sample: Sample) -> 
             start = datetime.fromisoformat(row["start_time"])
             number = (row["caller"] or row["callee"]).removeprefix("+").removeprefix("86").removeprefix("0")
             talked[number, row["agent_extension"], start.date()] = row["talk_seconds"]
-        for _, path, file in (
-            each for each in recordings_of(sample) if each[0] == site and each[1] not in odd
-        ):
+        for _, path, file in (each for each in recordings_of(sample) if each[0] == site and each[1] not in odd):
             said = read_names(
                 pl.Series([path.removeprefix("backup/")]),
                 Rules(**sample_rules()).name_templates,
@@ -216,10 +212,7 @@ def test_every_sound_recording_plays_as_long_as_its_row_says(sample: Sample) -> 
 
 
 def test_no_two_recordings_have_equal_bytes_but_the_planted_copies(sample: Sample) -> None:
-    files = {
-        (site, path): hashlib.sha256(file.read_bytes()).hexdigest()
-        for site, path, file in recordings_of(sample)
-    }
+    files = {(site, path): hashlib.sha256(file.read_bytes()).hexdigest() for site, path, file in recordings_of(sample)}
     repeated = {digest for digest, times in Counter(files.values()).items() if times > 1}
     copies = {(planted.site, str(planted.path)) for planted in planted_of(sample, "recording_duplicate")}
     assert {name for name, digest in files.items() if digest in repeated} == copies | {
@@ -249,9 +242,7 @@ def test_a_recording_was_last_written_when_its_call_ended(sample: Sample) -> Non
     templates = Rules(**sample_rules()).name_templates
     damaged = {planted.path for planted in planted_of(sample, *DAMAGED)}
     for _, path, file in recordings_of(sample):
-        start = read_names(pl.Series([path.removeprefix("backup/")]), templates, "Asia/Shanghai")[
-            "started_at"
-        ][0]
+        start = read_names(pl.Series([path.removeprefix("backup/")]), templates, "Asia/Shanghai")["started_at"][0]
         ended = datetime.fromtimestamp(file.stat().st_mtime, UTC)
         assert timedelta(seconds=1) < ended - start < timedelta(seconds=15), path
         if path not in damaged:
@@ -294,9 +285,7 @@ def test_a_missing_recording_is_nowhere_and_its_call_was_answered(sample: Sample
 def test_an_orphan_plays_and_no_row_has_its_number(sample: Sample) -> None:
     for planted in planted_of(sample, "recording_orphan"):
         assert seconds_of(sample.recordings(planted.site) / planted.subject) > 1
-        number = read_names(pl.Series([planted.subject]), Rules(**sample_rules()).name_templates, "UTC")[
-            "number"
-        ][0]
+        number = read_names(pl.Series([planted.subject]), Rules(**sample_rules()).name_templates, "UTC")["number"][0]
         rows = [dict(row) for site in ("cq", "bj") for row in select(sample, site, "calls")]
         assert number
         assert not [row for row in rows if number in str(row)]
@@ -333,14 +322,13 @@ def test_repeated_rows_differ_in_nothing_that_is_selected(sample: Sample) -> Non
 
 def test_the_ambiguous_recording_lies_midway_between_two_calls(sample: Sample) -> None:
     (planted,) = planted_of(sample, "match_ambiguous")
-    said = read_names(
-        pl.Series([planted.subject]), Rules(**sample_rules()).name_templates, "Asia/Shanghai"
-    ).row(0, named=True)
+    said = read_names(pl.Series([planted.subject]), Rules(**sample_rules()).name_templates, "Asia/Shanghai").row(
+        0, named=True
+    )
     starts = [
         datetime.fromisoformat(row["start_time"]).replace(tzinfo=ZONE) - said["started_at"]
         for row in select(sample, "cq", "calls")
-        if row["agent_extension"] == said["extension"]
-        and str(row["callee"] or row["caller"]).endswith(said["number"])
+        if row["agent_extension"] == said["extension"] and str(row["callee"] or row["caller"]).endswith(said["number"])
     ]
     assert sorted(starts) == [timedelta(seconds=-10), timedelta(seconds=10)]
 
@@ -356,9 +344,7 @@ def test_the_clock_of_bj_is_off_on_the_second_day_only(sample: Sample) -> None:
                 "Asia/Shanghai",
             )
             started = datetime.fromisoformat(row["start_time"]).replace(tzinfo=ZONE)
-            apart.setdefault(row["start_time"][:10], set()).add(
-                (said["started_at"][0] - started).total_seconds()
-            )
+            apart.setdefault(row["start_time"][:10], set()).add((said["started_at"][0] - started).total_seconds())
     assert apart == {"2021-01-30": {0.0}, "2021-01-31": {-200.0}}
 
 
@@ -467,9 +453,7 @@ def test_rows_of_bj_name_files_that_lie_there(sample: Sample) -> None:
     prefix = Rules(**sample_rules()).datasets["calls"].path_prefix
     missing = {planted.path for planted in planted_of(sample, "recording_missing")}
     named = [
-        row["recording_file"].removeprefix(prefix)
-        for row in select(sample, "bj", "calls")
-        if row["recording_file"]
+        row["recording_file"].removeprefix(prefix) for row in select(sample, "bj", "calls") if row["recording_file"]
     ]
     assert {path for path in named if not (sample.recordings("bj") / path).exists()} == missing & set(named)
     assert not any(row["recording_file"] for row in select(sample, "cq", "calls"))

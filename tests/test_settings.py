@@ -306,9 +306,7 @@ def test_a_mistake_is_told_with_its_line_and_what_was_expected(tmp_path: Path, n
     text = changed(old, new)
     message = told(tmp_path, text)
     marked = [number for number, line in enumerate(text.splitlines(), 1) if line.endswith("# <-")]
-    lines = [int(word.removeprefix("line ")) for word in words if re.fullmatch(r"line \d+", word)] or marked[
-        -1:
-    ]
+    lines = [int(word.removeprefix("line ")) for word in words if re.fullmatch(r"line \d+", word)] or marked[-1:]
     assert lines, "the case says no line"
     for line in lines:
         assert f"shop.yaml:{line}: " in message
@@ -327,9 +325,7 @@ def test_all_mistakes_are_told_at_once_by_line_each_in_a_paragraph(tmp_path: Pat
     text = text.replace("calls.sql", "none.sql").replace('"0"', "0").replace("Asia/Shanghai", "Asia/Shangai")
     first, *paragraphs = told(tmp_path, text).split("\n\n")
     assert "5 mistakes" in first
-    lines = [
-        int(paragraph.removeprefix(f"{tmp_path / 'shop.yaml'}:").split(":")[0]) for paragraph in paragraphs
-    ]
+    lines = [int(paragraph.removeprefix(f"{tmp_path / 'shop.yaml'}:").split(":")[0]) for paragraph in paragraphs]
     assert lines == [1, 4, 5, 18, 37]
 
 
@@ -376,9 +372,7 @@ def test_the_remedy_for_a_secret_in_clear_text_shows_how_to_write_it(tmp_path: P
         (b"[" * 5000, "nested too deeply"),
     ],
 )
-def test_a_file_that_holds_no_settings_is_told_in_one_paragraph(
-    tmp_path: Path, content: bytes, words: str
-) -> None:
+def test_a_file_that_holds_no_settings_is_told_in_one_paragraph(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "shop.yaml"
     file.write_bytes(content)
     with pytest.raises(SettingsError) as raised:
@@ -473,9 +467,7 @@ def test_a_secret_is_fetched_from_each_source(tmp_path: Path, monkeypatch: pytes
         (Secret(command=["printf", r"\377"]), "the command printf is not UTF-8"),
     ],
 )
-def test_a_secret_that_cannot_be_had_is_told_by_its_source_without_arguments(
-    secret: Secret, cause: str
-) -> None:
+def test_a_secret_that_cannot_be_had_is_told_by_its_source_without_arguments(secret: Secret, cause: str) -> None:
     with pytest.raises(SettingsError) as raised:
         secret.fetch("password of shop/one")
     assert cause in str(raised.value)

@@ -51,9 +51,7 @@ def source(tmp_path: Path) -> SourceDatabase:
     )
 
 
-def test_null_is_an_empty_field_and_the_empty_string_is_quoted(
-    source: SourceDatabase, tmp_path: Path
-) -> None:
+def test_null_is_an_empty_field_and_the_empty_string_is_quoted(source: SourceDatabase, tmp_path: Path) -> None:
     target = tmp_path / "cdr.csv"
     done = source.extract(SQL, WINDOW, target)
     content = (
@@ -88,9 +86,7 @@ def test_the_same_extract_has_the_same_bytes(source: SourceDatabase, tmp_path: P
     assert sorted(file.name for file in tmp_path.iterdir()) == ["1.csv", "2.csv", "calls.db"]
 
 
-def test_instants_as_parameters_are_compared_as_sqlite_writes_them(
-    source: SourceDatabase, tmp_path: Path
-) -> None:
+def test_instants_as_parameters_are_compared_as_sqlite_writes_them(source: SourceDatabase, tmp_path: Path) -> None:
     bounds: dict[str, object] = {"start": datetime(2021, 1, 31), "end": datetime(2021, 2, 1)}  # noqa: DTZ001 - a source's clock
     assert source.extract(SQL, bounds, tmp_path / "cdr.csv").rows == 2
 
@@ -202,8 +198,7 @@ def test_a_locked_database_may_answer_later(source: SourceDatabase, tmp_path: Pa
 
 def test_an_extract_that_takes_too_long_is_ended(source: SourceDatabase, tmp_path: Path) -> None:
     endless = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-        " SELECT max(i) AS i FROM n WHERE :start < :end"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS i FROM n WHERE :start < :end"
     )
     hurried = source.model_copy(update={"statement_timeout_seconds": 0.2})
     with pytest.raises(TransientError, match="interrupted"):

@@ -79,9 +79,7 @@ def test_other_bytes_under_a_key_that_is_there_never_overwrite(store: ObjectStor
     assert b"".join(store.get(KEY)) == b"one"
 
 
-def test_a_source_that_changed_or_vanished_is_refused_and_the_others_go_on(
-    store: ObjectStore, tmp_path: Path
-) -> None:
+def test_a_source_that_changed_or_vanished_is_refused_and_the_others_go_on(store: ObjectStore, tmp_path: Path) -> None:
     names = ("changed", "vanished", "good")
     for name in names:
         (tmp_path / name).write_bytes(name.encode())
@@ -112,14 +110,12 @@ def test_many_publishers_of_the_same_keys_make_each_object_once(store: ObjectSto
 
 def test_a_file_whose_name_is_not_utf8_is_published(store: ObjectStore, tmp_path: Path) -> None:
     file = bytes(tmp_path) + b"/caf\xe9.wav"
-    with open(file, "wb") as handle:  # noqa: PTH123 - a Path cannot be made of these bytes
+    with open(file, "wb") as handle:
         handle.write(b"audio")
     assert store.publish([publication(file, name="caf%E9.wav")]).published == 1
 
 
-def test_downloading_gives_the_whole_object_or_nothing(
-    store: ObjectStore, recording: Path, tmp_path: Path
-) -> None:
+def test_downloading_gives_the_whole_object_or_nothing(store: ObjectStore, recording: Path, tmp_path: Path) -> None:
     store.publish([publication(recording)])
     target = tmp_path / "downloads" / "a.wav"
     store.download(KEY, target)
@@ -154,9 +150,7 @@ def test_creating_a_folder_twice_is_harmless(tmp_path: Path, recording: Path) ->
     assert store.listing().height == 1
 
 
-def test_a_folder_that_is_not_there_takes_nothing_and_is_not_made_in_passing(
-    tmp_path: Path, recording: Path
-) -> None:
+def test_a_folder_that_is_not_there_takes_nothing_and_is_not_made_in_passing(tmp_path: Path, recording: Path) -> None:
     store = ObjectStore(url=str(tmp_path / "unmounted"))
     with pytest.raises(PermanentError, match="unmounted"):
         store.publish([publication(recording)])
@@ -194,9 +188,7 @@ def test_a_published_file_is_no_hard_link_to_its_source(tmp_path: Path, recordin
     assert (tmp_path / "store" / KEY).read_bytes() == content
 
 
-def test_an_object_cut_short_by_the_machine_is_shown_and_left_to_people(
-    tmp_path: Path, recording: Path
-) -> None:
+def test_an_object_cut_short_by_the_machine_is_shown_and_left_to_people(tmp_path: Path, recording: Path) -> None:
     store = ObjectStore(url=str(tmp_path / "store"))
     store.create()
     store.publish([publication(recording)])
@@ -221,9 +213,7 @@ def test_s3_without_keys_is_a_mistake_in_the_settings() -> None:
         ObjectStore(url="ftp://host/folder").listing()
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(403, PermanentError), (404, PermanentError), (429, TransientError)]
-)
+@pytest.mark.parametrize(("status", "kind"), [(403, PermanentError), (404, PermanentError), (429, TransientError)])
 def test_a_bucket_that_refuses_is_told_as_what_it_is(status: int, kind: type[VoxkeepError]) -> None:
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -170,9 +170,7 @@ def test_every_column_has_a_name_of_its_own(names: list[str | None], expected: l
 
 
 def test_columns_of_one_name_are_both_kept() -> None:
-    assert parse("a,a,\n1,2,3\n").rows.to_dicts() == [
-        {"a": "1", "a_2": "2", "column_3": "3", "source_row": 2}
-    ]
+    assert parse("a,a,\n1,2,3\n").rows.to_dicts() == [{"a": "1", "a_2": "2", "column_3": "3", "source_row": 2}]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -313,9 +311,7 @@ def test_no_bytes_can_break_the_reader(data: bytes) -> None:
 
 
 FIELD = (
-    st.none()
-    | st.text(st.sampled_from('ab,"\n\r;|\t é中\\x0\u2028'), max_size=6)
-    | st.sampled_from(["", "007", '""'])
+    st.none() | st.text(st.sampled_from('ab,"\n\r;|\t é中\\x0\u2028'), max_size=6) | st.sampled_from(["", "007", '""'])
 )
 
 

@@ -63,9 +63,7 @@ def _frame(frame: Frame) -> str:
         [f"`{name}`", _dtype(column.dtype), "may be null" if column.nullable else "", column.meaning]
         for name, column in frame.columns.items()
     ]
-    return (
-        f"## {frame.name}\n\nA row is {frame.row}.\n\n{_table(['column', 'dtype', 'null?', 'meaning'], rows)}"
-    )
+    return f"## {frame.name}\n\nA row is {frame.row}.\n\n{_table(['column', 'dtype', 'null?', 'meaning'], rows)}"
 
 
 def _dtype(dtype: pl.DataType | type[pl.DataType]) -> str:
@@ -94,9 +92,7 @@ def settings_page() -> str:
         "of the file. A secret never stands in it, only where it comes from.\n"
         "Editors that know JSON Schema take [settings.schema.json](settings.schema.json)."
     )
-    return _page(
-        "Settings of a business", intro, f"## A whole example\n\n```yaml\n{example}```", *_sections(Settings)
-    )
+    return _page("Settings of a business", intro, f"## A whole example\n\n```yaml\n{example}```", *_sections(Settings))
 
 
 def rules_page() -> str:
@@ -173,11 +169,7 @@ def cli_page() -> str:
     """What `--help` says, of the program and of each command."""
     commands = [
         [],
-        *(
-            [command.name or command.callback.__name__]
-            for command in app.registered_commands
-            if command.callback
-        ),
+        *([command.name or command.callback.__name__] for command in app.registered_commands if command.callback),
     ]
     with ThreadPoolExecutor(4) as pool:
         texts = list(pool.map(help_of, commands))
@@ -212,8 +204,7 @@ def help_of(command: list[str]) -> str:
 def _table(columns: list[str], rows: list[list[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(
-        "| " + " | ".join(" ".join(cell.replace("|", r"\|").split()) for cell in line) + " |"
-        for line in lines
+        "| " + " | ".join(" ".join(cell.replace("|", r"\|").split()) for cell in line) + " |" for line in lines
     )
 
 

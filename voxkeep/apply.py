@@ -11,9 +11,11 @@ from blocks.errors import SettingsError
 from blocks.index import CatalogIndex
 from blocks.notifier import Notifier
 from blocks.repository import Repository
+from blocks.saved import load
 from blocks.source import SourceDatabase
 from blocks.store import ObjectStore
 from voxkeep.settings import Settings, Site
+from voxkeep.settings_checks import read_sql
 
 
 def blocks_of(settings: Settings) -> dict[str, Block]:
@@ -62,31 +64,18 @@ def _business(settings: Settings) -> Business:
 
 def _site(settings: Settings, name: str, site: Site) -> SiteSettings:
     sql = {
-        dataset: _read_sql(rules.sql, dataset)
+        dataset: read_sql(Path(rules.sql), dataset)
         for dataset, rules in settings.datasets.items()
         if rules.sql and site.database and (rules.sites is None or name in rules.sites)
     }
     return SiteSettings(
-        title=site.title, recordings=site.recordings, staging=site.staging or "", since=site.since, sql=sql,
+        title=site.title,
+        recordings=site.recordings,
+        staging=site.staging or "",
+        since=site.since,
+        sql=sql,
         dropped=site.dropped,
-    )  # fmt: skip
-
-
-def _read_sql(file: str, dataset: str) -> str:
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(
-            operation=f"read the SQL of {dataset}", subject=file, cause=error.strerror or str(error),
-            remedy="correct `sql`; it counts from the folder of the YAML file",
-        ) from None  # fmt: skip
-    missing = [f":{name}" for name in ("start", "end") if f":{name}" not in text]
-    if missing:
-        raise SettingsError(
-            operation=f"read the SQL of {dataset}", subject=file, cause=f"it does not bind {' and '.join(missing)}",
-            remedy="select the half-open window: WHERE start_time >= :start AND start_time < :end",
-        )  # fmt: skip
-    return text
+    )
 
 
 def apply(settings: Settings, home: Path) -> dict[str, str]:
@@ -103,8 +92,8 @@ def apply(settings: Settings, home: Path) -> dict[str, str]:
 
 def _save(block: Block, document: str) -> str:
     try:
-        known = type(block).load(document)
-    except ValueError:
+        known = load(type(block), document)
+    except SettingsError:
         block.save(document)
         return "created"
     if _plain(known) == _plain(block):
@@ -142,8 +131,9 @@ def remembered_business(home: Path, business: str) -> Settings:
     known = remembered(home)
     if business not in known:
         raise SettingsError(
-            operation="find the business", subject=business,
+            operation="find the business",
+            subject=business,
             cause=f"{home} knows {', '.join(known)}" if known else f"no business was applied with {home}",
             remedy="run `voxkeep apply FILE`, or name the right folder with --home",
-        )  # fmt: skip
+        )
     return known[business]

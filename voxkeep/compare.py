@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
-from pydantic import ValidationError
 
 from blocks.disk import read_files, scan
 from blocks.errors import SettingsError
 from reconcile.calls import read_calls
-from reconcile.findings import KINDS, collect_findings, in_trace, quarantined_rows, repeated_calls, skewed_clocks
+from reconcile.findings import (
+    KINDS,
+    collect_findings,
+    in_trace,
+    quarantined_rows,
+    repeated_calls,
+    skewed_clocks,
+)
 from reconcile.frames import CALLS, DISK_FILES, EXTRACTS, INVENTORY, NOTES, QUARANTINE, SNAPSHOTS, conform
 from reconcile.presets import preset
 from reconcile.recordings import name_files
@@ -22,6 +27,7 @@ from reconcile.summary import file_types, summarise
 from reconcile.tables import read_table
 from reconcile.trace import Stations, trace
 from voxkeep.console import out, table
+from voxkeep.settings import load_rules as read_rules
 
 BUSINESS, SITE, DATASET = "local", "local", "calls"
 COVERAGES = ("complete", "partial", "missing", "excluded")
@@ -38,7 +44,9 @@ class Compared:
 
     def counts(self) -> dict[str, Any]:
         """The comparison as one plain object."""
-        total = self.summary.select(pl.col("calls", "recordings", "rows_in", "rows_quarantined", *COVERAGES).sum()).row(0, named=True)
+        total = self.summary.select(pl.col("calls", "recordings", "rows_in", "rows_quarantined", *COVERAGES).sum()).row(
+            0, named=True
+        )
         kinds = dict(self.findings["kind"].value_counts().sort("kind").iter_rows())
         return {
             "calls": total["calls"],
@@ -61,13 +69,7 @@ def load_rules(rules_file: Path | None, preset_name: str | None, mapping: str | 
     """
     rules = preset(preset_name) if preset_name else Rules()
     if rules_file:
-        try:
-            rules = Rules.model_validate(yaml.safe_load(rules_file.read_text(encoding="utf-8")) or {})
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-            raise SettingsError(
-                operation="read the rules", subject=str(rules_file), cause=" ".join(str(error).split()),
-                remedy="docs/rules.md lists what may stand there",
-            ) from None  # fmt: skip
+        rules = read_rules(rules_file)
     if not mapping:
         return rules
     dataset = rules.datasets.get(DATASET, DatasetRules())
@@ -83,10 +85,11 @@ def _mapping(text: str) -> dict[str, str]:
     unknown = [name for name in pairs if name not in ColumnMap.model_fields]
     if unknown or len(pairs) != len(text.split(",")):
         raise SettingsError(
-            operation="read --map", subject=text,
+            operation="read --map",
+            subject=text,
             cause=f"there is no column {unknown[0]}" if unknown else "a part is not of the form column=source",
             remedy=f"write column=source, separated by commas, with a column of {', '.join(ColumnMap.model_fields)}",
-        )  # fmt: skip
+        )
     return pairs
 
 
@@ -95,6 +98,7 @@ def compare(calls: list[Path], recordings: Path, rules: Rules, target: Path) -> 
     now = datetime.now(UTC)
     inventory = read_recordings(recordings, rules, now)
     rows, quarantine, extracts = _read_all_calls(calls, recordings, rules)
+    _refuse_unknown_columns(rows, calls, rules)
     traced = trace(rows.lazy(), inventory.lazy(), Stations(), rules)
     whole = traced.trace.collect()
     as_of = now.date()
@@ -108,7 +112,11 @@ def compare(calls: list[Path], recordings: Path, rules: Rules, target: Path) -> 
         as_of,
     )
     summary = summarise(
-        whole.lazy(), calls=rows.lazy(), notes=NOTES.empty().lazy(), extracts=extracts.lazy(), findings=findings.lazy()
+        whole.lazy(),
+        calls=rows.lazy(),
+        notes=NOTES.empty().lazy(),
+        extracts=extracts.lazy(),
+        findings=findings.lazy(),
     )
     compared = Compared(whole, findings, summary, target)
     _write(compared, rules, calls, recordings, now)
@@ -124,9 +132,11 @@ def read_recordings(recordings: Path, rules: Rules, now: datetime) -> pl.DataFra
         read = _manifest(recordings, now)
     else:
         raise SettingsError(
-            operation="read the recordings", subject=str(recordings), cause="there is no such folder or file",
+            operation="read the recordings",
+            subject=str(recordings),
+            cause="there is no such folder or file",
             remedy="name a folder of recordings, or a Parquet file with a column `path`",
-        )  # fmt: skip
+        )
     named = name_files(read, business=BUSINESS, site=SITE, rules=rules)
     return conform(named, INVENTORY)
 
@@ -137,14 +147,18 @@ def _manifest(file: Path, now: datetime) -> pl.DataFrame:
         given = pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SettingsError(
-            operation="read the recordings", subject=str(file), cause=f"it is no Parquet file: {error}",
+            operation="read the recordings",
+            subject=str(file),
+            cause=f"it is no Parquet file: {error}",
             remedy="name a folder of recordings, or a Parquet file with a column `path`",
-        ) from None  # fmt: skip
+        ) from None
     if "path" not in given.columns:
         raise SettingsError(
-            operation="read the recordings", subject=str(file), cause=f"it has no column path, only {', '.join(given.columns)}",
+            operation="read the recordings",
+            subject=str(file),
+            cause=f"it has no column path, only {', '.join(given.columns)}",
             remedy="rename the column that holds the recordings' paths to `path`",
-        )  # fmt: skip
+        )
     defaults = {"size": 0, "mtime": now, "state": "ok"}
     columns = [
         (pl.col(name) if name in given.columns else pl.lit(defaults.get(name))).cast(column.dtype).alias(name)
@@ -153,7 +167,9 @@ def _manifest(file: Path, now: datetime) -> pl.DataFrame:
     return given.select(columns)
 
 
-def _read_all_calls(files: list[Path], recordings: Path, rules: Rules) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def _read_all_calls(
+    files: list[Path], recordings: Path, rules: Rules
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     dataset = rules.datasets.get(DATASET, DatasetRules())
     if dataset.path_prefix is None and recordings.is_dir():
         dataset = dataset.model_copy(update={"path_prefix": f"{recordings.resolve()}/"})
@@ -161,21 +177,48 @@ def _read_all_calls(files: list[Path], recordings: Path, rules: Rules) -> tuple[
     for file in files:
         table = read_table(file, header=dataset.header)
         rows, set_aside = read_calls(
-            table, business=BUSINESS, site=SITE, dataset=DATASET, rules=dataset, time_zone=rules.time_zone,
+            table,
+            business=BUSINESS,
+            site=SITE,
+            dataset=DATASET,
+            rules=dataset,
+            time_zone=rules.time_zone,
             source_file=file.name,
-        )  # fmt: skip
+        )
         calls.append(rows)
         quarantine.append(set_aside)
         extracts.append(_extract(file, rows.height, set_aside.height))
     return pl.concat(calls), pl.concat(quarantine), pl.concat(extracts)
 
 
+def _refuse_unknown_columns(rows: pl.DataFrame, files: list[Path], rules: Rules) -> None:
+    """Say so where nothing in the rows could ever tie a call to a recording; it would all be reported missing."""
+    useful = ("recording_path", "started_at")
+    by_id = any("{call_id}" in template for template in rules.name_templates)
+    if rows.is_empty() or by_id or any(rows[name].null_count() < rows.height for name in useful):
+        return
+    raise SettingsError(
+        operation="read the calls",
+        subject=", ".join(map(str, files)),
+        cause="no column is known as the recording's path or the call's start",
+        remedy="name them, e.g. --map recording_path=file,call_id=id,started_at=start",
+    )
+
+
 def _extract(file: Path, ok: int, set_aside: int) -> pl.DataFrame:
     """EXTRACTS of one file, of no particular day."""
     row = {
-        "business": BUSINESS, "site": SITE, "day": None, "dataset": DATASET, "source_file": file.name,
-        "rows_in": ok + set_aside, "rows_ok": ok, "rows_quarantined": set_aside, "bytes": file.stat().st_size, "sha256": "",
-    }  # fmt: skip
+        "business": BUSINESS,
+        "site": SITE,
+        "day": None,
+        "dataset": DATASET,
+        "source_file": file.name,
+        "rows_in": ok + set_aside,
+        "rows_ok": ok,
+        "rows_quarantined": set_aside,
+        "bytes": file.stat().st_size,
+        "sha256": "",
+    }
     return pl.DataFrame([row], schema=EXTRACTS.schema)
 
 
@@ -190,10 +233,18 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
     (out / "findings.csv").write_bytes(findings_csv(compared.findings))
     days: list[date] = compared.summary["day"].drop_nulls().unique().sort().to_list()
     data = ReportData(
-        business=BUSINESS, title=f"{', '.join(file.name for file in calls)} / {recordings}", as_of=now.date(),
-        generated_at=now, time_zone=rules.time_zone, days=tuple(days), summary=compared.summary, file_types=types,
-        findings=compared.findings, snapshots=SNAPSHOTS.empty(), sites=((SITE, ""),),
-    )  # fmt: skip
+        business=BUSINESS,
+        title=f"{', '.join(file.name for file in calls)} / {recordings}",
+        as_of=now.date(),
+        generated_at=now,
+        time_zone=rules.time_zone,
+        days=tuple(days),
+        summary=compared.summary,
+        file_types=types,
+        findings=compared.findings,
+        snapshots=SNAPSHOTS.empty(),
+        sites=((SITE, ""),),
+    )
     (out / "report.html").write_text(render_page(data, "zh"), encoding="utf-8")
 
 
@@ -208,5 +259,6 @@ def show(compared: Compared) -> None:
         out.print(table("findings", ["kind", "severity", "findings"], rows))
     else:
         out.print("no findings")
-    out.print(f"\n{counts['calls']:,} calls, {counts['recordings']:,} recordings, {counts['rows']['quarantined']:,} rows set aside")
+    rows_aside = counts["rows"]["quarantined"]
+    out.print(f"\n{counts['calls']:,} calls, {counts['recordings']:,} recordings, {rows_aside:,} rows set aside")
     out.print(f"report: {compared.out / 'report.html'}", markup=False, soft_wrap=True)

@@ -73,7 +73,7 @@ def run_demo(directory: Path, calls: int) -> Demo:
     settings = load_settings(_write_settings(sample, directory))
     apply(settings, directory / "home")
     catalog = Catalog(url=str(Path(settings.storage) / "catalog"))
-    if not catalog.days(SUMMARY.name, sample.business, "cq")[-1:] == [sample.days[1]]:
+    if catalog.days(SUMMARY.name, sample.business, "cq")[-1:] != [sample.days[1]]:
         _run_day(sample, sample.days[0])
     second_day(sample)
     report = _run_day(sample, sample.days[1], catalog, settings)
@@ -127,9 +127,14 @@ def _settings(sample: Sample) -> dict[str, Any]:
         sites[site]["database"] = {"command": ["echo", f"sqlite:///{sample.database(site)}"]}
     sites["cq"]["dropped"] = {"robot": str(sample.dropped("cq"))}
     return {
-        "business": sample.business, "title": sample.title, "time_zone": sample.time_zone, "storage": "storage",
-        "sites": sites, "datasets": datasets, "name_templates": rules["name_templates"],
-    }  # fmt: skip
+        "business": sample.business,
+        "title": sample.title,
+        "time_zone": sample.time_zone,
+        "storage": "storage",
+        "sites": sites,
+        "datasets": datasets,
+        "name_templates": rules["name_templates"],
+    }
 
 
 def _run_day(sample: Sample, day: date, catalog: Catalog | None = None, settings: Settings | None = None) -> str:
@@ -206,8 +211,10 @@ def show_demo(demo: Demo) -> None:
     kinds = sorted({*counts["planted"], *counts["found"]})
     rows = [[kind, counts["planted"].get(kind, 0), counts["found"].get(kind, 0)] for kind in kinds]
     out.print(table("planted and found", ["fault", "planted", "found"], rows))
-    out.print(f"precision {counts['precision']:.3f}, recall {counts['recall']:.3f}, {counts['seconds']} s; "
-              f"the late arrival {'resolved its finding' if demo.healed else 'did NOT resolve its finding'}\n")  # fmt: skip
+    out.print(
+        f"precision {counts['precision']:.3f}, recall {counts['recall']:.3f}, {counts['seconds']} s; "
+        f"the late arrival {'resolved its finding' if demo.healed else 'did NOT resolve its finding'}\n"
+    )
     catalog = demo.storage / "catalog"
     here = os.path.relpath(demo.home)
     docs = demo.storage / "reports" / "meituan" / "data-docs"
@@ -216,7 +223,7 @@ def show_demo(demo: Demo) -> None:
         "Data Docs": next(iter(sorted(docs.rglob("index.html"))), docs),
         "findings": demo.report.with_name("findings.xlsx"),
         "Parquet": catalog,
-        "DuckDB": f"SELECT kind, count(*) FROM '{os.path.relpath(catalog)}/findings/**/*.parquet' GROUP BY kind",
+        "DuckDB": f"duckdb -c \"FROM '{os.path.relpath(catalog)}/findings/**/*.parquet' SELECT kind, status\"",
         "find a call": f"voxkeep find {demo.a_number} --home {here}",
         "how things stand": f"voxkeep status --home {here}",
         "Prefect's UI": f"PREFECT_HOME={here}/prefect prefect server start",

@@ -44,9 +44,11 @@ def find_calls(home: Path, wanted: Wanted) -> list[dict[str, Any]]:
     """The calls wanted, newest first, each with its recordings."""
     if not any((wanted.number, wanted.display_number, wanted.extension, wanted.call_id, wanted.since, wanted.until)):
         raise SettingsError(
-            operation="find calls", subject="no condition", cause="that would be every call",
+            operation="find calls",
+            subject="no condition",
+            cause="that would be every call",
             remedy="give a number, --display-number, --extension, --call, --since or --until",
-        )  # fmt: skip
+        )
     found = [_find_in(settings, wanted) for settings in _businesses(home, wanted.business)]
     rows = [row for rows in found for row in rows]
     return sorted(rows, key=lambda row: row["started_at"] or "", reverse=True)[: wanted.limit]
@@ -64,11 +66,16 @@ def _businesses(home: Path, business: str | None) -> list[Settings]:
 def _find_in(settings: Settings, wanted: Wanted) -> list[dict[str, Any]]:
     zone = ZoneInfo(settings.time_zone)
     query = CallQuery(
-        business=settings.business, site=wanted.site, number=_plain(settings, wanted.number),
-        display_number=wanted.display_number, extension=wanted.extension, call_id=wanted.call_id,
+        business=settings.business,
+        site=wanted.site,
+        number=_plain(settings, wanted.number),
+        display_number=wanted.display_number,
+        extension=wanted.extension,
+        call_id=wanted.call_id,
         start=wanted.since.replace(tzinfo=zone) if wanted.since else None,
-        end=wanted.until.replace(tzinfo=zone) if wanted.until else None, limit=wanted.limit,
-    )  # fmt: skip
+        end=wanted.until.replace(tzinfo=zone) if wanted.until else None,
+        limit=wanted.limit,
+    )
     index = CatalogIndex(url=str(Path(settings.storage) / "index"))
     return [_call(row, zone) for row in index.search(query).iter_rows(named=True)]
 
@@ -83,24 +90,42 @@ def _call(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """One document as people and machines read it: local times, attributes and notes unpacked."""
     started = row["started_at"]
     return {
-        **{name: row[name] for name in ("business", "site", "day", "call_id", "leg", "call_uid", "talk_seconds",
-                                        "extension", "caller", "callee", "display_number")},
+        **{
+            name: row[name]
+            for name in (
+                "business",
+                "site",
+                "day",
+                "call_id",
+                "leg",
+                "call_uid",
+                "talk_seconds",
+                "extension",
+                "caller",
+                "callee",
+                "display_number",
+            )
+        },
         "started_at": started.astimezone(zone).isoformat() if started else None,
         "attributes": json.loads(row["attributes"]),
         "notes": json.loads(row["notes"]),
         "recordings": row["recordings"],
-    }  # fmt: skip
+    }
 
 
 def show_calls(calls: list[dict[str, Any]]) -> Table:
     """The calls as a table."""
     rows = [
         [
-            call["call_id"], (call["started_at"] or "")[:19].replace("T", " "), call["extension"] or "",
-            call["callee"] or call["caller"] or "", f"{call['talk_seconds'] or 0:g} s", len(call["recordings"]),
+            call["call_id"],
+            (call["started_at"] or "")[:19].replace("T", " "),
+            call["extension"] or "",
+            call["callee"] or call["caller"] or "",
+            f"{call['talk_seconds'] or 0:g} s",
+            len(call["recordings"]),
         ]
         for call in calls
-    ]  # fmt: skip
+    ]
     title = f"{len(calls)} calls; hear one with `voxkeep get CALL --out FILE`" if calls else "no call fits"
     return table(title, ["call", "started", "ext.", "number", "talked", "rec."], rows)
 
@@ -116,13 +141,20 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
     recordings = {r["recording_id"]: (c["business"], r) for c in found for r in c["recordings"]}
     if not recordings:
         cause = "no call has this id" if not found else "the call has no recording"
-        raise PermanentError(operation="get a recording", subject=f"call {call}", cause=cause, remedy="look with `voxkeep find --call`")
+        raise PermanentError(
+            operation="get a recording",
+            subject=f"call {call}",
+            cause=cause,
+            remedy="look with `voxkeep find --call`",
+        )
     into_folder = target.is_dir()
     if len(recordings) > 1 and not into_folder:
         raise PermanentError(
-            operation="get a recording", subject=f"call {call}", cause=f"it has {len(recordings)} recordings",
+            operation="get a recording",
+            subject=f"call {call}",
+            cause=f"it has {len(recordings)} recordings",
             remedy=f"name a folder that exists: --out {target.parent}",
-        )  # fmt: skip
+        )
     storages = {settings.business: settings.storage for settings in _businesses(home, business)}
     written = []
     for owner, recording in recordings.values():
@@ -139,10 +171,17 @@ def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[st
     if sha256 != recording["sha256"]:
         file.unlink()
         raise PermanentError(
-            operation="get a recording", subject=recording["path"], cause="the stored object does not have the source's bytes",
+            operation="get a recording",
+            subject=recording["path"],
+            cause="the stored object does not have the source's bytes",
             remedy="restore it from its snapshot; `voxkeep status` shows the finding",
-        )  # fmt: skip
-    return {"recording_id": recording["recording_id"], "path": recording["path"], "size": recording["size"], "sha256": sha256}
+        )
+    return {
+        "recording_id": recording["recording_id"],
+        "path": recording["path"],
+        "size": recording["size"],
+        "sha256": sha256,
+    }
 
 
 def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
@@ -187,8 +226,18 @@ def show_status(status: dict[str, Any]) -> Table:
         for site, facts in found["sites"].items():
             coverage = f"{facts['coverage']:.1%}" if facts["coverage"] is not None else "-"
             is_open = facts["open"]
-            rows.append([f"{business}/{site}", facts["last_backup_day"] or "never", coverage, facts["calls"],
-                         facts["recordings"], is_open["critical"], is_open["major"], is_open["minor"]])  # fmt: skip
+            rows.append(
+                [
+                    f"{business}/{site}",
+                    facts["last_backup_day"] or "never",
+                    coverage,
+                    facts["calls"],
+                    facts["recordings"],
+                    is_open["critical"],
+                    is_open["major"],
+                    is_open["minor"],
+                ]
+            )
     waiting = sum(found["alerts_waiting"] for found in status.values())
     title = f"{waiting} alerts wait to be delivered" if waiting else "every alert was delivered"
     return table(title, ["site", "last backup", "complete", "calls", "rec.", "critical", "major", "minor"], rows)

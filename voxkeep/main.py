@@ -27,9 +27,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
-Home = Annotated[
-    Path, typer.Option("--home", envvar="VOXKEEP_HOME", help="Where voxkeep remembers its businesses.")
-]
+Home = Annotated[Path, typer.Option("--home", envvar="VOXKEEP_HOME", help="Where voxkeep remembers its businesses.")]
 Site = Annotated[str | None, typer.Option("--site", help="Only this site.")]
 Day = Annotated[
     datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Business day; today where not given.")
@@ -78,7 +76,9 @@ def _one_day(day: datetime | None) -> date | None:
 
 @app.command(epilog="Example: [bold]voxkeep demo --dir /tmp/demo --calls 500[/]")
 def demo(
-    directory: Annotated[Path, typer.Option("--dir", help="Folder for everything the demo makes.")] = Path("voxkeep-demo"),
+    directory: Annotated[Path, typer.Option("--dir", help="Folder for everything the demo makes.")] = Path(
+        "voxkeep-demo"
+    ),
     calls: Annotated[int, typer.Option("--calls", min=50, help="Calls of the sample source.")] = 300,
     json: Json = False,
 ) -> None:
@@ -136,7 +136,14 @@ def apply(
         print_json(outcomes)
         return
     for business, outcome in outcomes.items():
-        out.print(table(business, ["block", "outcome"], [[name, what] for name, what in outcome.items()], numbers_from=9))
+        out.print(
+            table(
+                business,
+                ["block", "outcome"],
+                [[name, what] for name, what in outcome.items()],
+                numbers_from=9,
+            )
+        )
 
 
 def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +174,9 @@ def backup(
 
     sites = [site] if site else list(remembered_business(home, business).sites)
     results = [_run_flow("backup", home, {"business": business, "site": name, "day": _one_day(day)}) for name in sites]
-    _show_result(results[0], json=json) if site else _show_result({r["site"]: r["snapshot_id"] for r in results}, json=json)
+    _show_result(results[0], json=json) if site else _show_result(
+        {r["site"]: r["snapshot_id"] for r in results}, json=json
+    )
 
 
 @app.command(epilog="Example: [bold]voxkeep ingest meituan[/]")
@@ -253,7 +262,9 @@ def compare(
     target: Annotated[Path, typer.Option("--out", help="Folder for trace, findings, summary and report.")],
     rules: Annotated[Path | None, typer.Option(help="YAML with rules (docs/rules.md).")] = None,
     preset: Annotated[Preset | None, typer.Option(help="Rules of a known system.")] = None,
-    mapping: Annotated[str | None, typer.Option("--map", help="column=source,… e.g. call_id=uniqueid,started_at=start")] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="column=source,… e.g. call_id=uniqueid,started_at=start")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare call records with recordings: what is missing, orphaned, damaged. Needs no business set up.

@@ -31,9 +31,7 @@ _FAST = {"compression_level": "9"}
 
 _POOL_SECONDS, _SYLLABLES_A_SECOND = 12, 5
 # First three formants of some vowels, and the pitch of the two voices, in hertz.
-_VOWELS = np.array(
-    [(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410)]
-)
+_VOWELS = np.array([(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410)])
 _PITCHES = (118.0, 205.0)
 _BANDWIDTH, _HIGHEST = 120.0, 3400.0
 _PEAK, _HISS, _CONSONANT = 24000.0, 40.0, 0.08
@@ -50,15 +48,7 @@ def recording(seconds: float, encoding: str, key: str) -> bytes:
 def header_only() -> bytes:
     """A WAV file that was opened and never written to."""
     form = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-    return (
-        b"RIFF"
-        + struct.pack("<I", 36)
-        + b"WAVEfmt "
-        + struct.pack("<I", 16)
-        + form
-        + b"data"
-        + struct.pack("<I", 0)
-    )
+    return b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 0)
 
 
 def noise(size: int, key: str) -> bytes:
@@ -111,9 +101,7 @@ def _voice(speaker: int) -> NDArray[np.float32]:
     syllables = _POOL_SECONDS * _SYLLABLES_A_SECOND
     length = RATE // _SYLLABLES_A_SECOND
     times = np.arange(_POOL_SECONDS * RATE) / RATE
-    melody = (
-        1 + 0.1 * np.sin(2 * np.pi * 0.4 * times) + np.repeat(die.uniform(-0.08, 0.08, syllables), length)
-    )
+    melody = 1 + 0.1 * np.sin(2 * np.pi * 0.4 * times) + np.repeat(die.uniform(-0.08, 0.08, syllables), length)
     pitch = _PITCHES[speaker] * melody
     formants = np.repeat(_VOWELS[die.integers(0, len(_VOWELS), syllables)], length, axis=0)
     vowels = _harmonics(pitch, formants)

@@ -116,9 +116,7 @@ def group_sizes(calls: int) -> dict[tuple[str, date], int]:
     totals = {"cq": calls - bj - 1, "bj": bj}
     first = {site: round(total * _SHARE_OF_FIRST_DAY) for site, total in totals.items()}
     return {
-        (site, day): first[site] if day == DAYS[0] else totals[site] - first[site]
-        for day in DAYS
-        for site in totals
+        (site, day): first[site] if day == DAYS[0] else totals[site] - first[site] for day in DAYS for site in totals
     }
 
 

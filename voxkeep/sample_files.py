@@ -115,9 +115,7 @@ def orphans(stories: list[Story], seed: int) -> list[AudioFile]:
     for place, ((site, day), number) in enumerate(zip(ORPHANS, numbers, strict=True)):
         start = datetime.combine(day, _ORPHANS_START) + timedelta(minutes=place)
         like = next(story.call for story in stories if (story.call.site, story.call.day) == (site, day))
-        call = replace(
-            like, number=number, started_at=start, call_no=call_no(site, start, place), seconds=4.5 + place
-        )
+        call = replace(like, number=number, started_at=start, call_no=call_no(site, start, place), seconds=4.5 + place)
         files.append(_file(call, "", timedelta(0), seed))
     return files
 

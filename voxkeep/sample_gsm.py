@@ -18,9 +18,7 @@ _TRACT_BITS = (6, 6, 5, 5, 4, 4, 3, 3)
 _SUBFRAME_BITS = (7, 2, 2, 6, *(3,) * 13)
 _BITS = _TRACT_BITS + _SUBFRAME_BITS * _SUBFRAMES
 # The log area ratios of some open and closed vowels.
-_TRACTS = np.array(
-    [(44, 24, 22, 18, 9, 8, 4, 4), (50, 30, 12, 20, 6, 9, 3, 4), (40, 20, 24, 12, 10, 6, 4, 3)]
-)
+_TRACTS = np.array([(44, 24, 22, 18, 9, 8, 4, 4), (50, 30, 12, 20, 6, 9, 3, 4), (40, 20, 24, 12, 10, 6, 4, 3)])
 _FRAMES_A_SYLLABLE, _PITCH_GAIN = 9, 1
 # The excitation is this much quieter than the voice that the tract makes of it.
 _TRACT_GAIN = 1.5

@@ -73,10 +73,7 @@ def plan(calls: int, seed: int) -> Plan:
     }
     struck = [(story, _of_story(story, seed)) for story in stories if story.fault]
     planted = (
-        [each for _, each in struck]
-        + [_of_orphan(stray) for stray in strays]
-        + _of_dropped(dropped)
-        + _of_sites()
+        [each for _, each in struck] + [_of_orphan(stray) for stray in strays] + _of_dropped(dropped) + _of_sites()
     )
     late = tuple(each for story, each in struck if story.fault and story.fault.how == "late")
     return Plan(parts, tuple(planted), late)

@@ -32,9 +32,7 @@ def dropped_files(calls: int, seed: int) -> dict[date, tuple[Dropped, ...]]:
     """What the robot at cq drops on each day."""
     size = max(_FEWEST, calls // _CALLS_A_ROW)
     numbers = fresh_numbers(seed, "robot", 2 * size)
-    first, second = (
-        _rows(day, part, seed) for day, part in zip(DAYS, (numbers[:size], numbers[size:]), strict=True)
-    )
+    first, second = (_rows(day, part, seed) for day, part in zip(DAYS, (numbers[:size], numbers[size:]), strict=True))
     return {DAYS[0]: _cut_short(first), DAYS[1]: (_with_bad_rows(second),)}
 
 

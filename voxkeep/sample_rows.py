@@ -96,9 +96,7 @@ def note_rows(stories: list[Story], seed: int) -> list[Row]:
         die = dice(seed, "notes", story.call.call_no)
         if story.call.answered and die.random() < _SHARE_NOTED:
             written = story.call.started_at + timedelta(seconds=die.randint(60, 900))
-            rows.append(
-                _note(story.call, written, die.choice(_NOTES), die.randint(0, 5), die.randint(5_000, 900_000))
-            )
+            rows.append(_note(story.call, written, die.choice(_NOTES), die.randint(0, 5), die.randint(5_000, 900_000)))
     return sorted(rows, key=lambda row: str(row[1]))
 
 

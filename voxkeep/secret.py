@@ -22,9 +22,7 @@ class Secret(BaseModel):
     file: str | None = Field(
         None, min_length=1, description="File whose content it is; a line end behind it is dropped."
     )
-    command: list[str] | None = Field(
-        None, min_length=1, description="Program with arguments that prints it."
-    )
+    command: list[str] | None = Field(None, min_length=1, description="Program with arguments that prints it.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "Secret":

@@ -30,9 +30,7 @@ class Site(_Strict):
 
     title: str = Field("", description="What people call the site.")
     recordings: str = Field(description="Folder of the recordings at the site; only read.")
-    staging: str | None = Field(
-        None, description="Folder at the site for extracts on their way into the snapshot."
-    )
+    staging: str | None = Field(None, description="Folder at the site for extracts on their way into the snapshot.")
     password: Secret = Field(
         description="Password of the site's restic repositories. Without it nothing can be restored."
     )
@@ -40,9 +38,7 @@ class Site(_Strict):
         None,
         description="URL of the source database, e.g. sqlite:////srv/calls.db or postgresql+psycopg://reader:…@host/calls.",
     )
-    since: date | None = Field(
-        None, description="First business day that is kept; backups are due from then on."
-    )
+    since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
     dropped: dict[str, str] = Field(
         default_factory=dict,
         description="Dataset: folder in which another system drops ready-made CSV files.",
@@ -52,9 +48,7 @@ class Site(_Strict):
 class Dataset(DatasetRules):
     """One kind of row: where it comes from and how it is read."""
 
-    sql: str | None = Field(
-        None, description="File with the SQL, beside this YAML; it binds :start and :end."
-    )
+    sql: str | None = Field(None, description="File with the SQL, beside this YAML; it binds :start and :end.")
     sites: list[SiteName] | None = Field(
         None, description="Sites whose database has it; all with a database, where not given."
     )
@@ -75,12 +69,8 @@ class Settings(_Strict):
     name_templates: list[str] = Field(
         default_factory=list, description=Rules.model_fields["name_templates"].description
     )
-    numbers: NumberRules = Field(
-        default_factory=NumberRules, description="How telephone numbers are compared."
-    )
-    matching: MatchingRules = Field(
-        default_factory=MatchingRules, description="How recordings find their calls."
-    )
+    numbers: NumberRules = Field(default_factory=NumberRules, description="How telephone numbers are compared.")
+    matching: MatchingRules = Field(default_factory=MatchingRules, description="How recordings find their calls.")
     lookback_days: int = Field(
         2, strict=True, ge=0, le=366, description="Days before the current one that every run takes again."
     )
@@ -90,12 +80,8 @@ class Settings(_Strict):
     backup_due_hours: float = Field(
         6, strict=True, ge=0, le=8784, description="Hours after the end of a day until its backup is overdue."
     )
-    coverage_target: float = Field(
-        0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete."
-    )
-    alerts: dict[str, Secret] = Field(
-        default_factory=dict, description="Route: Apprise URL to which alerts go."
-    )
+    coverage_target: float = Field(0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete.")
+    alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -164,9 +150,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         name: site.model_copy(
             update={
                 "recordings": whole(site.recordings),
-                "staging": whole(site.staging)
-                if site.staging
-                else f"{storage}/staging/{settings.business}/{name}",
+                "staging": whole(site.staging) if site.staging else f"{storage}/staging/{settings.business}/{name}",
                 "dropped": {dataset: whole(path) for dataset, path in site.dropped.items()},
                 "password": _absolute_secret(site.password, folder),
                 "database": _absolute_secret(site.database, folder) if site.database else None,

@@ -94,9 +94,7 @@ def read_sql(file: Path, dataset: str) -> str:
     except UnicodeDecodeError:
         cause, remedy = "it is not UTF-8", "save it as UTF-8"
     if cause:
-        raise SettingsError(
-            operation=f"read the SQL of {dataset}", subject=str(file), cause=cause, remedy=remedy
-        )
+        raise SettingsError(operation=f"read the SQL of {dataset}", subject=str(file), cause=cause, remedy=remedy)
     return text
 
 
@@ -115,9 +113,7 @@ def _origin(name: str, dataset: Content, sites: Content) -> Iterator[tuple[Place
             place,
             "its rows come from nowhere; give it `sql`, or let a site have a folder for it in `dropped`",
         )
-    elif (
-        dataset.get("sql") and not wanted and not any(_named(site).get("database") for site in sites.values())
-    ):
+    elif dataset.get("sql") and not wanted and not any(_named(site).get("database") for site in sites.values()):
         yield (*place, "sql"), "no site has a database to ask; give one a `database`"
 
 
@@ -187,11 +183,7 @@ def _time_zones() -> list[str]:
 
 def _named(value: object) -> Content:
     """The names with values that stand here; none, where something else does."""
-    return (
-        {name: below for name, below in value.items() if isinstance(name, str)}
-        if isinstance(value, dict)
-        else {}
-    )
+    return {name: below for name, below in value.items() if isinstance(name, str)} if isinstance(value, dict) else {}
 
 
 def _texts(value: object) -> list[str]:

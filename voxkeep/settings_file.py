@@ -122,9 +122,7 @@ def _text(file: Path, operation: str) -> str:
         ) from None  # fmt: skip
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise fail(
-            file, operation, [Mistake(line, "", "it is not UTF-8")], "save the file as UTF-8"
-        ) from None
+        raise fail(file, operation, [Mistake(line, "", "it is not UTF-8")], "save the file as UTF-8") from None
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
@@ -169,9 +167,7 @@ def _mistakes(root: yaml.Node, loader: yaml.SafeLoader) -> Iterator[Mistake]:
         elif isinstance(node, yaml.SequenceNode):
             waiting += node.value
         elif not _exists(node, loader):
-            yield Mistake(
-                node.start_mark.line + 1, "", "this date or number does not exist; a text goes in quotes"
-            )
+            yield Mistake(node.start_mark.line + 1, "", "this date or number does not exist; a text goes in quotes")
 
 
 def _mistaken_names(node: yaml.MappingNode) -> Iterator[Mistake]:
@@ -181,13 +177,9 @@ def _mistaken_names(node: yaml.MappingNode) -> Iterator[Mistake]:
         if key.tag == _MERGE:
             yield Mistake(line, "", "`<<` is not supported; write the names out")
         elif key.tag != _TEXT:
-            yield Mistake(
-                line, "", "a name is no text to YAML (a number, a date, yes or no); put it in quotes"
-            )
+            yield Mistake(line, "", "a name is no text to YAML (a number, a date, yes or no); put it in quotes")
         elif key.value in lines:
-            yield Mistake(
-                line, key.value, f"it is given twice, in line {lines[key.value]} and in line {line}"
-            )
+            yield Mistake(line, key.value, f"it is given twice, in line {lines[key.value]} and in line {line}")
         else:
             lines[key.value] = line
 

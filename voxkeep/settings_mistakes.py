@@ -83,9 +83,7 @@ def _fits(member: object, node: yaml.Node) -> bool:
         return isinstance(node, yaml.MappingNode)
     if get_origin(member) is list:
         inside = get_args(member)[0]
-        return isinstance(node, yaml.SequenceNode) and (
-            not node.value or _fits(members(inside)[0], node.value[0])
-        )
+        return isinstance(node, yaml.SequenceNode) and (not node.value or _fits(members(inside)[0], node.value[0]))
     return isinstance(node, yaml.ScalarNode)
 
 

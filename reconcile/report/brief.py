@@ -13,13 +13,20 @@ _KINDS = 8
 def render_brief(data: ReportData, language: Language) -> str:
     """The report in a few lines of Markdown: verdict, open findings by kind, what changed."""
     found = figures(data)
-    lines = [f"### {data.title} · {say('as_of', language, day=data.as_of)}", f"**{say(found.status, language)}**", ""]
+    lines = [
+        f"### {data.title} · {say('as_of', language, day=data.as_of)}",
+        f"**{say(found.status, language)}**",
+        "",
+    ]
     lines.append(verdict(data, language))
     lines.append("")
     kinds = open_findings(data).group_by("kind", "severity", maintain_order=True).agg(pl.len().alias("n"))
     for kind, severity, n in kinds.head(_KINDS).iter_rows():
         lines.append(f"- {say(f'kind_{kind}', language)}（{say(f'severity_{severity}', language)}）: {n:,}")
-    lines += ["", say("changes_text", language, opened=found.opened, resolved=found.resolved, carried=found.carried)]
+    lines += [
+        "",
+        say("changes_text", language, opened=found.opened, resolved=found.resolved, carried=found.carried),
+    ]
     lines += ["", say("more_in_report", language)]
     return masked("\n".join(lines)) + "\n"
 

@@ -13,9 +13,7 @@ def trend(days: list[tuple[str, int, float | None]], label: str) -> str:
     top = max(count for _, count, _ in days) or 1
     step = (WIDTH - LEFT - 44) / len(days)
     bars = [_bar(place, step, day, count, top) for place, (day, count, _) in enumerate(days)]
-    points = [
-        (LEFT + step * (place + 0.5), _y(share)) for place, (_, _, share) in enumerate(days) if share is not None
-    ]
+    points = [(LEFT + step * (place + 0.5), _y(share)) for place, (_, _, share) in enumerate(days) if share is not None]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
     return (

@@ -4,7 +4,9 @@ import re
 
 # A run of 7 to 16 digits is taken as a telephone number: shorter are lines and codes, longer are ids. A run that
 # begins like a date and time (yyyymmddHHMMSS) or a date (yyyymmdd) is none.
-_NUMBER = re.compile(r"(?<![0-9A-Fa-f])(?!(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:\d{6})?(?!\d))\d{7,16}(?![0-9A-Fa-f])")
+_NUMBER = re.compile(
+    r"(?<![0-9A-Fa-f])(?!(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:\d{6})?(?!\d))\d{7,16}(?![0-9A-Fa-f])"
+)
 
 
 def masked(text: str) -> str:

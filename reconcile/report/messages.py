@@ -7,7 +7,7 @@ from typing import Literal
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, Language] = ("zh", "en")
 
-# key: (zh-CN, English)
+# Each key with its Chinese and its English.
 MESSAGES: dict[str, tuple[str, str]] = {
     "report": ("录音完整性日报", "Daily report on recordings"),
     "as_of": ("业务日 {day}", "Business day {day}"),
@@ -118,7 +118,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "more_in_report": ("详见报告与 findings.xlsx。", "See the report and findings.xlsx."),
     "summary_sheet": ("汇总", "Summary"),
     "kind_recording_lost": ("录音丢失", "Recording lost"),
-    "mean_recording_lost": ("录音在前一站存在，在下一站不见了。", "It was at one station and is not at the next."),
+    "mean_recording_lost": (
+        "录音在前一站存在，在下一站不见了。",
+        "It was at one station and is not at the next.",
+    ),
     "do_recording_lost": (
         "从仍有它的站恢复：先查快照，再查源磁盘。",
         "Restore it from a station that has it: the snapshot first, then the source disk.",
@@ -131,7 +134,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "kind_recording_empty": ("录音为空", "Recording empty"),
     "mean_recording_empty": ("文件中没有声音。", "The file has no audio in it."),
-    "do_recording_empty": ("检查录音系统当时的状态与磁盘空间。", "Look at the recorder and its disk space at that time."),
+    "do_recording_empty": (
+        "检查录音系统当时的状态与磁盘空间。",
+        "Look at the recorder and its disk space at that time.",
+    ),
     "kind_recording_truncated": ("录音被截断", "Recording cut off"),
     "mean_recording_truncated": ("文件比其头部声明的短。", "The file ends before its header says."),
     "do_recording_truncated": (
@@ -139,7 +145,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "See whether the recorder was interrupted; put the whole file in place if there is one.",
     ),
     "kind_recording_undecodable": ("无法解码", "Unknown format"),
-    "mean_recording_undecodable": ("文件头不属于任何已知音频格式。", "Its header is of no audio format that is known."),
+    "mean_recording_undecodable": (
+        "文件头不属于任何已知音频格式。",
+        "Its header is of no audio format that is known.",
+    ),
     "do_recording_undecodable": (
         "确认录音系统的编码设置，或文件是否已损坏。",
         "Check the recorder's format, or whether the file is damaged.",
@@ -149,7 +158,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "多个对象同样符合，系统不做猜测。",
         "Several partners fit equally well; none was chosen.",
     ),
-    "do_match_ambiguous": ("人工确认，或让话单写明录音文件名。", "Decide by hand, or let the call record name its file."),
+    "do_match_ambiguous": (
+        "人工确认，或让话单写明录音文件名。",
+        "Decide by hand, or let the call record name its file.",
+    ),
     "kind_recording_missing": ("缺少录音", "Recording missing"),
     "mean_recording_missing": ("应有录音的通话没有录音。", "A call that must have a recording has none."),
     "do_recording_missing": (
@@ -175,7 +187,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "mean_call_duplicate": ("同一通话被抽取了多次。", "The same call was extracted more than once."),
     "do_call_duplicate": ("检查 SQL 的连接条件。", "Look at the joins of the SQL."),
     "kind_row_quarantined": ("数据行无法读取", "Row set aside"),
-    "mean_row_quarantined": ("该行无法解析，已隔离保存，未丢弃。", "The row could not be read; it is kept aside, not dropped."),
+    "mean_row_quarantined": (
+        "该行无法解析，已隔离保存，未丢弃。",
+        "The row could not be read; it is kept aside, not dropped.",
+    ),
     "do_row_quarantined": ("在来源系统修正该行后重新抽取。", "Mend the row at its source and extract again."),
     "kind_extract_mismatch": ("抽取不一致", "Extract differs"),
     "mean_extract_mismatch": (
@@ -184,7 +199,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "do_extract_mismatch": ("请发送方重新提供文件。", "Ask the sender for the file again."),
     "kind_clock_skew": ("时钟偏差", "Clocks differ"),
-    "mean_clock_skew": ("录音系统与话单系统的时钟相差过大。", "The recorder's clock and the call system's disagree."),
+    "mean_clock_skew": (
+        "录音系统与话单系统的时钟相差过大。",
+        "The recorder's clock and the call system's disagree.",
+    ),
     "do_clock_skew": ("校准两端的 NTP。", "Set both by NTP."),
     "kind_backup_overdue": ("备份逾期", "Backup overdue"),
     "mean_backup_overdue": ("该站点当日没有任何备份。", "The site has no backup of this day."),
@@ -254,4 +272,6 @@ def _place(part: str) -> str:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    return [(re.compile(re.escape(english).replace(r"\{\}", "(.*?)"), re.DOTALL), zh) for english, zh in PHRASES.items()]
+    return [
+        (re.compile(re.escape(english).replace(r"\{\}", "(.*?)"), re.DOTALL), zh) for english, zh in PHRASES.items()
+    ]

@@ -1,12 +1,13 @@
 """The page: one HTML file that needs nothing from outside, in Chinese and English."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from reconcile.frames import STATIONS
@@ -29,29 +30,45 @@ def render_page(data: ReportData, language: Language) -> str:
     is_open = open_findings(data)
     return str(
         _template().render(
-            language=language, data=data, figures=found, zone=data.time_zone,
+            language=language,
+            data=data,
+            figures=found,
+            zone=data.time_zone,
             generated=data.generated_at.astimezone(ZoneInfo(data.time_zone)).strftime("%Y-%m-%d %H:%M"),
-            verdict=_both(lambda spoken: verdict(data, spoken)), share=share, cards=_cards(data), steps=_steps(data),
-            grid=_grid(data), trend=_trend(data), kinds=_kinds(is_open), findings=is_open.head(TOP).to_dicts(),
-            open_total=is_open.height, types=_types(data), backups=_backups(data), coverages=_coverages(data),
+            verdict=_both(lambda spoken: verdict(data, spoken)),
+            share=share,
+            cards=_cards(data),
+            steps=_steps(data),
+            grid=_grid(data),
+            trend=_trend(data),
+            kinds=_kinds(is_open),
+            findings=is_open.head(TOP).to_dicts(),
+            open_total=is_open.height,
+            types=_types(data),
+            backups=_backups(data),
+            coverages=_coverages(data),
             severities=SEVERITIES,
         )
-    )  # fmt: skip
+    )
 
 
-def _both(make: Any) -> Markup:
+def _both(make: Callable[[Language], str]) -> Markup:
     """The text in both languages, of which the page shows one."""
     return Markup("").join(
-        Markup('<span lang="{}">{}</span>').format("zh-CN" if spoken == "zh" else "en", make(spoken)) for spoken in LANGUAGES
+        Markup('<span lang="{}">{}</span>').format("zh-CN" if spoken == "zh" else "en", make(spoken))
+        for spoken in LANGUAGES
     )
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("reconcile.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("reconcile.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.globals["t"] = lambda key, **places: _both(lambda spoken: say(key, spoken, **places))
     environment.globals["phrase"] = lambda text: _both(lambda spoken: _masked(phrase(text, spoken)))
     environment.filters.update(masked=_masked, thousands=lambda number: f"{int(number):,}", size=_size)
@@ -82,7 +99,10 @@ def _cards(data: ReportData) -> list[dict[str, Any]]:
         {"key": "calls_expecting", "value": f"{int(sums['calls_expecting']):,}"},
         {"key": "recordings", "value": f"{int(sums['recordings']):,}"},
         {"key": "volume", "value": _size(sums["bytes"])},
-        {"key": "hours", "value": _both(lambda spoken: say("hours_unit", spoken, hours=f"{sums['seconds'] / 3600:,.1f}"))},
+        {
+            "key": "hours",
+            "value": _both(lambda spoken: say("hours_unit", spoken, hours=f"{sums['seconds'] / 3600:,.1f}")),
+        },
     ]
 
 
@@ -118,26 +138,34 @@ def _grid(data: ReportData) -> dict[str, Any]:
     return {"days": days, "rows": rows}
 
 
+# How good a share is, for its colour.
+_LEVELS = (("full", 1.0), ("high", 0.99), ("mid", 0.9), ("low", 0.0))
+
+
 def _grid_cell(row: dict[str, Any] | None) -> dict[str, Any]:
     if row is None or not row["must"]:
         return {"text": "—", "level": "none", "must": 0, "complete": 0}
-    level = "full" if row["coverage"] == 1 else "high" if row["coverage"] >= 0.99 else "mid" if row["coverage"] >= 0.9 else "low"  # noqa: PLR2004
+    level = next(name for name, least in _LEVELS if row["coverage"] >= least)
     return {"text": share(row["coverage"]), "level": level, "must": row["must"], "complete": row["complete"]}
 
 
 def _is_silent(data: ReportData, site: str) -> bool:
     """Whether nothing has ever come from this site."""
-    has_rows = data.summary.filter((pl.col("site") == site) & ((pl.col("calls") > 0) | (pl.col("recordings") > 0))).height
+    has_rows = data.summary.filter(
+        (pl.col("site") == site) & ((pl.col("calls") > 0) | (pl.col("recordings") > 0))
+    ).height
     return not has_rows and not data.snapshots.filter(pl.col("site") == site).height
 
 
 def _trend(data: ReportData) -> Markup:
     must = pl.col("complete").sum() + pl.col("partial").sum() + pl.col("missing").sum()
     days = (
-        data.summary.drop_nulls("day").group_by("day")
+        data.summary.drop_nulls("day")
+        .group_by("day")
         .agg(pl.col("recordings").sum(), pl.when(must > 0).then(pl.col("complete").sum() / must).alias("share"))
-        .sort("day").tail(21)
-    )  # fmt: skip
+        .sort("day")
+        .tail(21)
+    )
     points = [(str(day), int(count), part) for day, count, part in days.iter_rows()]
     return Markup(charts.trend(points, "recordings and coverage by day"))  # noqa: S704  # drawn here, texts escaped
 
@@ -153,7 +181,11 @@ def _coverages(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _types(data: ReportData) -> list[dict[str, Any]]:
-    rows = in_days(data.file_types, data).group_by("container", "codec", "state").agg(pl.col("recordings", "bytes", "seconds").sum())
+    rows = (
+        in_days(data.file_types, data)
+        .group_by("container", "codec", "state")
+        .agg(pl.col("recordings", "bytes", "seconds").sum())
+    )
     return rows.sort("recordings", "container", "codec", "state", descending=[True, False, False, False]).to_dicts()
 
 
@@ -164,10 +196,14 @@ def _backups(data: ReportData) -> list[dict[str, Any]]:
     for site, title in data.sites:
         mine = data.snapshots.filter(pl.col("site") == site).sort("taken_at")
         last = mine.row(-1, named=True) if mine.height else None
-        rows.append({
-            "site": site, "title": title, "count": mine.height,
-            "snapshot": last["snapshot_id"][:8] if last else None,
-            "day": last["day"] if last else None,
-            "taken_at": last["taken_at"].astimezone(zone).strftime("%Y-%m-%d %H:%M") if last else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "site": site,
+                "title": title,
+                "count": mine.height,
+                "snapshot": last["snapshot_id"][:8] if last else None,
+                "day": last["day"] if last else None,
+                "taken_at": last["taken_at"].astimezone(zone).strftime("%Y-%m-%d %H:%M") if last else None,
+            }
+        )
     return rows

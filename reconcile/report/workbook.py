@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
 
 import polars as pl
 import xlsxwriter
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
 
 from reconcile.frames import FINDINGS, SUMMARY
 from reconcile.report.masking import masked
@@ -15,7 +16,15 @@ _COLUMNS = (
     "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at",
     "first_seen", "last_seen", "call_id", "recording_id", "finding_id",
 )  # fmt: skip
-_WIDTHS = {"subject": 52, "expected": 34, "actual": 34, "kind": 26, "recording_id": 34, "call_id": 22, "finding_id": 20}
+_WIDTHS = {
+    "subject": 52,
+    "expected": 34,
+    "actual": 34,
+    "kind": 26,
+    "recording_id": 34,
+    "call_id": 22,
+    "finding_id": 20,
+}
 _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
 # A cell that begins with one of these is a formula to a spreadsheet.
 # https://owasp.org/www-community/attacks/CSV_Injection
@@ -25,7 +34,12 @@ _FORMULA = r"^[=+\-@\t\r]"
 def render_workbook(findings: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
     """XLSX of findings (FINDINGS) and summary (SUMMARY): filters, frozen headers in both languages, masked numbers."""
     buffer = BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    options = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
     book = xlsxwriter.Workbook(buffer, options)
     book.set_properties({"title": "voxkeep", "created": created.astimezone(UTC).replace(tzinfo=None)})
     _sheet(book, "findings", _readable(findings), list(_COLUMNS))
@@ -41,7 +55,7 @@ def _readable(findings: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _sheet(book: Any, name: str, frame: pl.DataFrame, columns: list[str]) -> None:
+def _sheet(book: xlsxwriter.Workbook, name: str, frame: pl.DataFrame, columns: list[str]) -> None:
     sheet = book.add_worksheet(name)
     bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#eef1f5"})
     formats = {severity: book.add_format({"bg_color": colour}) for severity, colour in _COLOURS.items()}
@@ -58,7 +72,7 @@ def _sheet(book: Any, name: str, frame: pl.DataFrame, columns: list[str]) -> Non
     sheet.autofilter(0, 0, max(frame.height, 1), len(columns) - 1)
 
 
-def _cell(sheet: Any, line: int, place: int, value: Any, form: Any) -> None:
+def _cell(sheet: Worksheet, line: int, place: int, value: object, form: Format | None) -> None:
     if value is None:
         sheet.write_blank(line, place, None, form)
     elif isinstance(value, int | float) and not isinstance(value, bool):
