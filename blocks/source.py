@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 from blocks.paths import escape_path
 
-ROWS_A_BATCH = 10_000
+ROWS_A_BATCH = 2_000
 WINDOW = ("start", "end")
 PACKAGE_SCHEMA = pl.Schema(
     [("path", pl.String()), ("rows", pl.Int64()), ("bytes", pl.Int64()), ("sha256", pl.String())]

@@ -111,17 +111,17 @@ class ObjectStore(Block):
         with _told("create the object store", self.url):
             self._shelf().create()
 
-    def publish(self, items: Iterable[Publication], workers: int = 4) -> Published:
+    def publish(self, items: Iterable[Publication], workers: int | None = None) -> Published:
         """Create the objects that are not there yet; the others stay as they are and count as `already`.
 
         An item whose source is not there, or has other bytes than told, is refused and named; others go on.
-        What was published is on the disk when this returns.
+        What was published is on the disk when this returns. `workers` None: as many threads as measured best.
 
         Raises:
             TransientError, PermanentError: the store takes nothing: unreachable, full, not allowed.
         """
         shelf = self._shelf()
-        with _told("publish to", self.url), ThreadPoolExecutor(workers, "publish") as threads:
+        with _told("publish to", self.url), ThreadPoolExecutor(workers or shelf.workers) as threads:
             runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(items)]
             try:
                 done = [run.result() for run in runs]
@@ -213,6 +213,9 @@ def _handfuls(items: Iterable[Publication]) -> Iterator[list[Publication]]:
 
 class _Folder:
     """Objects as files. No hard link to a source: restic may rewrite that in place."""
+
+    # The kernel does the work: more threads than processors only get into each other's way.
+    workers = os.cpu_count() or 1
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -332,6 +335,8 @@ def _remember(handle: int, metadata: dict[str, str]) -> None:
 class _Bucket:
     """Objects in an S3 bucket, below a prefix."""
 
+    workers = 8
+
     def __init__(self, store: S3Store, bucket: S3Store) -> None:
         self.store = store
         self.bucket = bucket
@@ -410,7 +415,7 @@ def _told(operation: str, subject: str) -> Iterator[None]:
         yield
     except (refusal.BaseError, OSError) as error:
         # A listing that is refused comes without a class of its own.
-        stays = isinstance(error, _FOR_EVER) or re.search(r"status code: 4(?!08|29)\d\d", str(error))
+        stays = isinstance(error, _FOR_EVER) or bool(re.search(r"status code: 4(?!08|29)\d\d", str(error)))
         stays = stays and not isinstance(error, TimeoutError | ConnectionError)
         raise (PermanentError if stays else TransientError)(
             operation=operation,

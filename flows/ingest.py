@@ -148,7 +148,7 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
     published = publish(centre, fresh, restored)
     quarantined = catalogue(centre, snapshot, inventory, held, restored)
     index(centre, snapshot, inventory)
-    finish(centre, snapshot, restored)
+    finish(centre, snapshot, inventory)
     return {"restored": restored.height, "published": published, "quarantined": quarantined}
 
 
@@ -378,8 +378,9 @@ def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
 
 
 @task(name="finish", cache_policy=NO_CACHE)
-def finish(centre: Centre, snapshot: Snapshot, restored: pl.DataFrame) -> None:
+def finish(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
     """Remember that the snapshot is ingested: the last step, so that a killed run is taken up again."""
+    restored = arrivals.of_snapshot(centre.read(RESTORED, _days(inventory)), snapshot.snapshot_id)
     row = {
         "business": centre.business.business,
         "site": centre.site,

@@ -27,6 +27,11 @@ def with_snapshot(known: pl.DataFrame, ingested: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([known.join(ingested, on="snapshot_id", how="anti"), ingested]).sort("taken_at", "snapshot_id")
 
 
+def of_snapshot(restored: pl.DataFrame, snapshot_id: str) -> pl.DataFrame:
+    """The rows (RESTORED) that came from this snapshot."""
+    return restored.filter(pl.col("snapshot_id") == snapshot_id)
+
+
 def instead(restored: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
     """RESTORED with the recordings of `again` told anew."""
     return pl.concat([restored.join(again, on="recording_id", how="anti"), again]).sort("recording_id")

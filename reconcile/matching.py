@@ -9,8 +9,9 @@ not asked again by the next.
 3. `nearest`: the same extension and number, as far as the name gives them; of the calls that have no recording by
    then, the one with the nearest start within the tolerance, after the site's clock offset.
 
-Several calls that fit equally well are a tie: nothing is tied, the tie is told. Legs of one call are one call.
-Null never equals anything.
+Several calls that fit equally well are a tie: nothing is linked, the tie is told, and no later rule asks again for
+what owns it: the recording that fits several calls, or the row that fits several files. Legs of one call are one
+call. Null never equals anything.
 """
 
 from dataclasses import dataclass
@@ -43,25 +44,31 @@ class Matches:
 
 
 def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matches:
-    """Tie recordings (INVENTORY) to calls (CALLS, call_uid unique) by the rules.
+    """Tie recordings (INVENTORY, recording_id unique) to calls (CALLS) by the rules.
 
     A positive clock offset means that the clock which names the recordings is ahead of the one that writes calls.
     """
-    legs = _legs(calls, rules)
+    legs = _legs(one_row_a_leg(calls), rules)
     files = _files(recordings, rules)
     links, ties = LINKS.to_frame(), TIES.to_frame()
     for rule in rules.matching.order:
         free_files = files.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")
+        free_legs = legs.join(ties.filter("owner"), on="call_uid", how="anti")
         if rule == "path":
-            found, tied = _by_path(legs, free_files)
+            found, tied = _by_path(free_legs, free_files)
         elif rule == "key":
-            found, tied = _by_key(legs, free_files, rules.matching)
+            found, tied = _by_key(free_legs, free_files, rules.matching)
         else:
             taken = pl.concat([links["call_uid"], ties["call_uid"].drop_nulls()])
             clock = clock_offsets(legs, files, links)
             found, tied = settle(by_nearest(legs, free_files, taken, clock, rules.matching), "nearest")
         links, ties = pl.concat([links, found]), pl.concat([ties, tied])
     return Matches(links, ties, clock_offsets(legs, files, links))
+
+
+def one_row_a_leg(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """CALLS with the first row, by file and line, of each call_uid."""
+    return calls.sort("source_file", "source_row").unique("call_uid", keep="first", maintain_order=True)
 
 
 def _legs(calls: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
@@ -109,13 +116,13 @@ def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFr
     tied = ordered.filter(calls_a_file > 1)
     owners = tied.group_by("recording_id", maintain_order=True).agg(
         pl.lit(None, pl.String).alias("call_uid"),
-        pl.lit(True).alias("owner"),  # noqa: FBT003
+        pl.lit(True).alias("owner"),
         pl.format("fits {} calls equally well: {}", pl.col("call").n_unique(), _named("call_id")).alias("reason"),
     )
     members = tied.select(
         "call_uid",
         pl.lit(None, pl.String).alias("recording_id"),
-        pl.lit(False).alias("owner"),  # noqa: FBT003
+        pl.lit(False).alias("owner"),
         pl.lit(None, pl.String).alias("reason"),
     ).unique(maintain_order=True)
     return links.select(LINKS.names()), pl.concat([owners.select(TIES.names()), members.select(TIES.names())])
@@ -128,29 +135,26 @@ def _named(column: str) -> pl.Expr:
 
 def _by_path(legs: pl.DataFrame, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     naming = legs.filter(pl.col("recording_path").is_not_null())
-    exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner").select(
-        "recording_id",
-        "call",
-        "call_id",
-        "call_uid",
-        pl.col("leg").alias("rank"),
-        pl.lit(1.0).alias("score"),
-        pl.lit("the row names this file").alias("reason"),
-    )
-    links, ties = settle(exact, "path")
-    rest = naming.join(exact, on="call_uid", how="anti")
-    free = files.join(exact, on="recording_id", how="anti")
-    tails = _same_tail(rest, free)
+    exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner")
+    exact = _candidates(exact, pl.lit(1.0), pl.lit("the row names this file"))
+    tails = _same_tail(naming.join(exact, on="call_uid", how="anti"), files.join(exact, on="recording_id", how="anti"))
     files_a_leg = pl.col("recording_id").n_unique().over("call_uid")
-    more_links, more_ties = settle(tails.filter(files_a_leg == 1), "path")
-    open_ties = _ties_of_legs(tails.filter(files_a_leg > 1))
-    return pl.concat([links, more_links]), pl.concat([ties, more_ties, open_ties])
+    links, ties = settle(pl.concat([exact, tails.filter(files_a_leg == 1).drop("path")]), "path")
+    # A file that another row alone names is not in doubt.
+    open_tails = tails.filter(files_a_leg > 1)
+    return links, pl.concat([ties, _ties_of_legs(open_tails, links["recording_id"])])
+
+
+def _candidates(pairs: pl.DataFrame, score: pl.Expr, reason: pl.Expr, *more: str) -> pl.DataFrame:
+    """Pairs of a leg and a recording as candidates, with more columns of theirs."""
+    names = ("recording_id", "call", "call_id", "call_uid")
+    return pairs.select(*names, pl.col("leg").alias("rank"), score.alias("score"), reason.alias("reason"), *more)
 
 
 def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """Candidates where the row's path and the file's end alike, on a folder's edge: one is the tail of the other.
+    """Candidates, with path, where the row's path and the file's end alike, on a folder's edge.
 
-    Of the files that are tails of the row's path, the longest is meant.
+    One is the tail of the other; of the files that are tails of the row's path, the longest is meant.
     """
     last = r"([^/]+)$"
     pairs = naming.with_columns(pl.col("recording_path").str.extract(last).alias("base")).join(
@@ -159,66 +163,48 @@ def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     row, file = pl.lit("/") + pl.col("recording_path").str.strip_prefix("/"), pl.lit("/") + pl.col("path")
     alike = pl.min_horizontal(row.str.len_bytes(), file.str.len_bytes())
     tails = pairs.filter(row.str.ends_with(file) | file.str.ends_with(row)).with_columns(alike.alias("alike"))
-    return tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid")).select(
-        "recording_id",
-        "path",
-        "call",
-        "call_id",
-        "call_uid",
-        pl.col("leg").alias("rank"),
-        pl.lit(0.95).alias("score"),
-        pl.format("the row names {}, which only this file ends with", pl.col("recording_path")).alias("reason"),
-    )
+    longest = tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid"))
+    reason = pl.format("the row names {}, which only this file ends with", pl.col("recording_path"))
+    return _candidates(longest, pl.lit(0.95), reason, "path")
 
 
-def _ties_of_legs(tails: pl.DataFrame) -> pl.DataFrame:
-    """Ties owned by a call: the name in its row fits several files."""
-    owners = tails.group_by("call_uid", maintain_order=True).agg(
+def _ties_of_legs(tails: pl.DataFrame, linked: pl.Series) -> pl.DataFrame:
+    """Ties owned by a leg: the name in its row fits several files; `linked` ones have their call none the less."""
+    owners = tails.group_by("call_uid").agg(
         pl.lit(None, pl.String).alias("recording_id"),
-        pl.lit(True).alias("owner"),  # noqa: FBT003
+        pl.lit(True).alias("owner"),
         pl.format("its row fits {} files: {}", pl.col("path").n_unique(), _named("path")).alias("reason"),
     )
-    members = tails.select(
+    members = tails.filter(~pl.col("recording_id").is_in(linked.implode())).select(
         pl.lit(None, pl.String).alias("call_uid"),
         "recording_id",
-        pl.lit(False).alias("owner"),  # noqa: FBT003
+        pl.lit(False).alias("owner"),
         pl.lit(None, pl.String).alias("reason"),
-    ).unique(maintain_order=True)
-    return pl.concat([owners.select(TIES.names()), members.select(TIES.names())])
+    )
+    both = pl.concat([owners.select(TIES.names()), members.select(TIES.names()).unique()])
+    return both.sort("call_uid", "recording_id")
 
 
 def _by_key(legs: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) -> tuple[pl.DataFrame, pl.DataFrame]:
     second = pl.col("started_at").dt.truncate("1s").alias("second")
-    candidates = []
+    legs, files = legs.with_columns(second), files.with_columns(second)
+    candidates: list[pl.DataFrame] = []
     for fields in _key_sets(rules):
         given = pl.all_horizontal(pl.col(field).is_not_null() for field in fields)
-        keyed_files = files.with_columns(second).filter(given)
-        if candidates:
-            keyed_files = keyed_files.join(pl.concat(candidates), on="recording_id", how="anti")
+        keyed = files.filter(given)
         if rules.key is None and fields != ("call_id",):
-            keyed_files = keyed_files.filter(gives_only(fields))
-        keyed_legs = (with_number(legs) if "number" in fields else legs).with_columns(second)
-        on = ["site", *fields]
-        reason = (
-            "the name gives the call id"
-            if fields == ("call_id",)
-            else f"same {', '.join(fields)}".replace("second", "start")
+            keyed = keyed.filter(gives_only(fields)).join(candidates[0], on="recording_id", how="anti")
+        pairs = (with_number(legs) if "number" in fields else legs).join(
+            keyed, on=["site", *fields], how="inner", suffix="_of_file"
         )
-        candidates.append(
-            keyed_legs.join(keyed_files, on=on, how="inner", suffix="_of_file").select(
-                "recording_id",
-                "call",
-                "call_id",
-                "call_uid",
-                pl.col("leg").alias("rank"),
-                pl.lit(0.9).alias("score"),
-                pl.lit(reason).alias("reason"),
-            )
-        )
+        reason = f"same {', '.join(fields)}".replace("second", "start")
+        reason = "the name gives the call id" if fields == ("call_id",) else reason
+        candidates.append(_candidates(pairs, pl.lit(0.9), pl.lit(reason)))
     return settle(pl.concat(candidates), "key")
 
 
 def _key_sets(rules: MatchingRules) -> list[tuple[str, ...]]:
+    """The sets of fields to try: those of the rules, or the call id and then what else a name gives."""
     if rules.key is not None:
         return [tuple("second" if field == "start" else field for field in rules.key)]
     return [("call_id",), *((*fields, "second") for fields in FIELD_SETS)]

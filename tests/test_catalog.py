@@ -27,7 +27,7 @@ def rows(*call_ids: str, site: str = "cq", day: date = DAY) -> pl.DataFrame:
 @pytest.fixture(params=["folder", "file url", "memory"])
 def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
     urls = {
-        "folder": str(tmp_path / "cat alog"),
+        "folder": str(tmp_path / "our catalog"),
         "file url": f"file://{tmp_path}/catalog",
         "memory": f"memory://{tmp_path}",
     }

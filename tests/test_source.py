@@ -122,10 +122,10 @@ def test_any_values_come_back_as_they_were(
 def test_bytes_and_text_that_is_not_utf8_are_escaped_without_loss(tmp_path: Path) -> None:
     source = database(tmp_path / "calls.db", (1, "2021-01-31 11:41:29", b"100% \xff", "plain"))
     with sqlite3.connect(tmp_path / "calls.db") as connection:
-        connection.execute("UPDATE cdr SET path = CAST(x'636166E9' AS TEXT)")
+        connection.execute("UPDATE cdr SET path = CAST(x'746574E9' AS TEXT)")
     connection.close()
     source.extract(SQL, WINDOW, tmp_path / "cdr.csv")
-    assert (tmp_path / "cdr.csv").read_bytes().splitlines()[1] == b"1,2021-01-31 11:41:29,100%25 %FF,caf%E9"
+    assert (tmp_path / "cdr.csv").read_bytes().splitlines()[1] == b"1,2021-01-31 11:41:29,100%25 %FF,tet%E9"
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,10 @@ def test_many_publishers_of_the_same_keys_make_each_object_once(store: ObjectSto
 
 
 def test_a_file_whose_name_is_not_utf8_is_published(store: ObjectStore, tmp_path: Path) -> None:
-    file = bytes(tmp_path) + b"/caf\xe9.wav"
+    file = bytes(tmp_path) + b"/tet\xe9.wav"
     with open(file, "wb") as handle:
         handle.write(b"audio")
-    assert store.publish([publication(file, name="caf%E9.wav")]).published == 1
+    assert store.publish([publication(file, name="tet%E9.wav")]).published == 1
 
 
 def test_downloading_gives_the_whole_object_or_nothing(store: ObjectStore, recording: Path, tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""Killed at any point, a run is simply run again and ends as an undisturbed one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.settings import get_current_settings
+from shop import DAY, Shop
+
+from flows.backup import backup
+from flows.ingest import ingest
+from flows.reconciliation import reconcile
+
+# A run in a process of its own that kills itself with SIGKILL when it comes to the named call for the n-th time.
+KILLED_RUN = """
+import importlib, os, signal, sys
+from datetime import date
+module, name, nth, flow, arguments = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
+owner = importlib.import_module(module)
+for part in name.split(".")[:-1]:
+    owner = getattr(owner, part)
+name = name.split(".")[-1]
+real, times = getattr(owner, name), [0]
+
+def deadly(*given, **named):
+    times[0] += 1
+    if times[0] == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given, **named)
+
+setattr(owner, name, deadly)
+run = getattr(importlib.import_module(f"flows.{flow}"), flow)
+run("shop", *arguments[:1], *([date.fromisoformat(arguments[1])] if len(arguments) > 1 else []))
+"""
+
+BACKUP_POINTS = [
+    ("flows.backup", "extract", 1),
+    ("flows.backup", "write_datapackage", 1),
+    ("flows.backup", "take_inventory", 1),
+    ("flows.backup", "stage", 1),
+    ("shutil", "rmtree", 2),
+    ("flows.backup", "take_snapshot", 1),
+    ("blocks.repository", "run_restic", 3),
+    ("blocks.repository", "run_restic", 4),
+    ("flows.backup", "confirm", 1),
+]
+INGEST_POINTS = [
+    ("flows.ingest", "unpack", 1),
+    ("flows.ingest", "restore", 1),
+    ("flows.ingest", "list_held", 1),
+    ("flows.ingest", "verify", 1),
+    ("flows.ingest", "publish", 1),
+    ("os", "link", 2),
+    ("flows.ingest", "catalogue", 1),
+    ("flows.ingest", "Catalog.write", 2),
+    ("flows.ingest", "Catalog.write", 5),
+    ("flows.ingest", "index", 1),
+    ("flows.ingest", "CatalogIndex.replace", 1),
+    ("flows.ingest", "finish", 1),
+]
+
+
+def run_and_die(point: tuple[str, str, int], flow: str, *arguments: str) -> None:
+    """Run the flow in a process of its own that kills itself at this point."""
+    server = {"PREFECT_API_URL": str(get_current_settings().api.url), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    module, name, nth = point
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_RUN, module, name, str(nth), flow, *arguments],
+        env=os.environ | server,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+def a_day(shop: Shop) -> None:
+    for place, clock in enumerate(("09:00:00", "10:00:00", "11:00:00")):
+        shop.call(f"c{place}", clock)
+        shop.recording(clock)
+    shop.call("missing", "12:00:00")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The end state of a day that nothing disturbed."""
+    shop = Shop(tmp_path_factory.mktemp("undisturbed"))
+    a_day(shop)
+    shop.run()
+    return shop.end_state()
+
+
+@pytest.mark.parametrize("point", BACKUP_POINTS, ids=lambda point: f"{point[1]}-{point[2]}")
+def test_a_backup_that_was_killed_is_run_again_and_ends_the_same(
+    point: tuple[str, str, int], shop: Shop, undisturbed: dict[str, object]
+) -> None:
+    a_day(shop)
+    run_and_die(point, "backup", "one", DAY.isoformat())
+    shop.run()
+    assert shop.end_state() == undisturbed
+
+
+@pytest.mark.parametrize("point", INGEST_POINTS, ids=lambda point: f"{point[1]}-{point[2]}")
+def test_an_ingest_that_was_killed_is_run_again_and_ends_the_same(
+    point: tuple[str, str, int], shop: Shop, undisturbed: dict[str, object]
+) -> None:
+    a_day(shop)
+    backup("shop", "one", DAY)
+    run_and_die(point, "ingest")
+    ingest("shop")
+    reconcile("shop", day=DAY)
+    assert shop.end_state() == undisturbed
+    assert leftovers(shop.storage) == []
+
+
+def leftovers(storage: Path) -> list[Path]:
+    """Files that a writer has left half-written."""
+    return [file for file in storage.rglob("*") if file.name.endswith((".part", ".tmp"))]
+
+
+def test_two_ingests_at_the_same_time_end_as_one(shop: Shop, undisturbed: dict[str, object]) -> None:
+    a_day(shop)
+    backup("shop", "one", DAY)
+    server = {"PREFECT_API_URL": str(get_current_settings().api.url), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    code = "from flows.ingest import ingest; ingest('shop')"
+    both = [subprocess.Popen([sys.executable, "-c", code], env=os.environ | server) for _ in range(2)]
+    assert [run.wait(timeout=120) for run in both] == [0, 0]
+    reconcile("shop", day=DAY)
+    assert shop.end_state() == undisturbed
+
+
+def test_a_repository_on_a_full_disk_is_one_clear_error(shop: Shop) -> None:
+    a_day(shop)
+    small = shop.storage / "bucket" / "shop"
+    small.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
+    try:
+        with pytest.raises(Exception, match=r"(?s)shop/one.*space") as caught:
+            backup("shop", "one", DAY)
+        assert "free some space" in str(caught.value)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    shutil.rmtree(small)
+    shop.run()
+    assert shop.open_findings() == {"recording_missing": 1}
