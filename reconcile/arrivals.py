@@ -14,7 +14,9 @@ _VERSION = ["recording_id", "size", "mtime"]
 def with_day(snapshots: pl.DataFrame) -> pl.DataFrame:
     """The snapshots (tags: List(String)) that voxkeep has taken, with the `day` (Date) that their tag names."""
     tag = pl.col("tags").list.filter(pl.element().str.starts_with(_DAY_TAG)).list.first()
-    return snapshots.with_columns(tag.str.strip_prefix(_DAY_TAG).str.to_date().alias("day")).drop_nulls("day")
+    return snapshots.with_columns(tag.str.strip_prefix(_DAY_TAG).str.to_date(strict=False).alias("day")).drop_nulls(
+        "day"
+    )
 
 
 def not_ingested(snapshots: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from reconcile.matching import Matches
+from reconcile.matching import Matches, one_row_a_leg
 from reconcile.numbers import normalised
 from reconcile.recordings import object_key
 from reconcile.rules import NumberRules
@@ -20,7 +20,6 @@ def documents(
     notes' attributes), recordings (List(Struct) of recording_id, key, path, container, codec, duration_ms, size,
     sha256). Repeated rows of one call_uid count once.
     """
-    calls = calls.unique("call_uid", keep="first", maintain_order=True)
     numbers = [normalised(pl.col(name), rules) for name in ("caller", "callee", "display_number")]
     owned = (
         matches.links.join(inventory.with_columns(object_key().alias("key")), on="recording_id", how="inner")
@@ -36,7 +35,9 @@ def documents(
     )
     no_recordings = pl.lit([], dtype=owned.schema["recordings"])
     return (
-        calls.with_columns(pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"))
+        one_row_a_leg(calls.lazy())
+        .collect()
+        .with_columns(pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"))
         .join(owned, on="call_uid", how="left")
         .join(written, on=["business", "site", "call_id"], how="left")
         .with_columns(pl.col("recordings").fill_null(no_recordings), pl.col("notes").fill_null("[]"))

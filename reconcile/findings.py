@@ -66,7 +66,7 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
         "content_mismatch": ~pl.col("content_ok"),
         "recording_empty": pl.col("state") == "empty",
         "recording_truncated": pl.col("state") == "truncated",
-        "recording_undecodable": pl.col("state") == "undecodable",
+        "recording_undecodable": pl.col("state").is_in(["undecodable", "unreadable"]),
         "match_ambiguous": owns_tie,
         "recording_missing": pl.col("lost_at") == "on_site",
         "recording_duplicate": pl.col("duplicate_of").is_not_null(),
@@ -74,17 +74,17 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
         "not_indexed": pl.col("lost_at") == "indexed",
         "duration_mismatch": a_file_a_leg & (apart > allowed),
     }
-    moving = pl.col("state").fill_null("") == "in_progress"
-    kind = pl.when(moving).then(None)
-    for name, condition in conditions.items():
-        kind = kind.when(condition.fill_null(False)).then(pl.lit(name))  # noqa: FBT003
-    found = trace.with_columns(kind.otherwise(None).alias("kind")).filter(pl.col("kind").is_not_null())
+    is_moving = (pl.col("state") == "in_progress").fill_null(False)
+    kind = pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
+    found = trace.with_columns(pl.when(~is_moving).then(kind).alias("kind")).drop_nulls("kind")
     expected, actual = _words()
+    # Not by call_uid: which leg stands for the call may change when rows arrive late.
+    call = pl.concat_str("dataset", "call_id", pl.col("path").fill_null(""), separator="\n")
     subject = pl.when(has_file | pl.col("call_id").is_null()).then("path").otherwise(pl.format("call {}", "call_id"))
     return found.select(
         "kind", "business", "site", "day", "call_uid", "call_id", "recording_id", "lost_at",
         subject.alias("subject"), expected.alias("expected"), actual.alias("actual"),
-        pl.coalesce("recording_id", "call_uid").alias("identity"),
+        pl.coalesce("recording_id", call).alias("identity"),
     )  # fmt: skip
 
 
@@ -113,7 +113,9 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
         ),
         "recording_undecodable": (
             pl.lit("a known audio format"),
-            pl.format("{} bytes with no header that is known", "size"),
+            pl.when(pl.col("state") == "unreadable")
+            .then(pl.format("{} bytes that could not be read", "size"))
+            .otherwise(pl.format("{} bytes with no header that is known", "size")),
         ),
         "match_ambiguous": (pl.lit("one partner that fits best"), pl.col("reason")),
         "recording_missing": (
@@ -131,17 +133,16 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
         ),
         "duration_mismatch": (pl.format("{} s talked", talked), pl.format("{} s recorded", length)),
     }
-    expected, actual = pl.when(False).then(None), pl.when(False).then(None)  # noqa: FBT003
-    for kind, (should, found) in words.items():
-        expected = expected.when(pl.col("kind") == kind).then(should)
-        actual = actual.when(pl.col("kind") == kind).then(found)
-    return expected.otherwise(pl.lit("")), actual.otherwise(pl.lit(""))
+    expected, actual = (
+        pl.coalesce(pl.when(pl.col("kind") == kind).then(said[side]) for kind, said in words.items()) for side in (0, 1)
+    )
+    return expected.fill_null(""), actual.fill_null("")
 
 
 def repeated_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
     """The findings of calls (CALLS) whose call_uid stands in several rows."""
     times = pl.len().over("call_uid")
-    rows = calls.select(CALLS.columns.keys()).filter(times > 1)
+    rows = calls.select(CALLS.columns.keys()).filter(times > 1).sort("source_file", "source_row")
     return rows.group_by("call_uid", maintain_order=True).agg(
         pl.lit("call_duplicate").alias("kind"),
         pl.first("business", "site", "day", "call_id"),
@@ -158,7 +159,8 @@ def repeated_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
 
 def quarantined_rows(quarantine: pl.LazyFrame) -> pl.LazyFrame:
     """The findings of rows set aside (QUARANTINE); a row is known by its file and content, wherever it moves to."""
-    return quarantine.select(QUARANTINE.columns.keys()).select(
+    rows = quarantine.select(QUARANTINE.columns.keys()).sort("source_file", "source_row")
+    return rows.select(
         pl.lit("row_quarantined").alias("kind"), "business", "site", "day",
         pl.format("{} line {}", "source_file", "source_row").alias("subject"),
         pl.lit("a row that can be read").alias("expected"), pl.col("reason").alias("actual"),
@@ -181,7 +183,7 @@ def mismatched_extracts(extracts: pl.LazyFrame) -> pl.LazyFrame:
         pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", arrived))
         for name, sent, arrived in pairs
     ]
-    return extracts.select(EXTRACTS.columns.keys()).filter(differs.fill_null(False)).select(  # noqa: FBT003
+    return extracts.select(EXTRACTS.columns.keys()).filter(differs).select(
         pl.lit("extract_mismatch").alias("kind"), "business", "site", "day",
         pl.col("source_file").alias("subject"),
         pl.concat_str(said, separator=", ", ignore_nulls=True).alias("expected"),
@@ -234,6 +236,6 @@ def collect_findings(parts: list[pl.LazyFrame], as_of: date) -> pl.DataFrame:
             *(pl.lit(None, pl.String).alias(name) for name in absent),
         )
         .select(list(FINDINGS.columns))
-        .cast(dict(FINDINGS.schema))
+        .cast(FINDINGS.schema)
         .sort("finding_id")
     )

@@ -29,8 +29,9 @@ def gives_only(fields: tuple[str, ...]) -> pl.Expr:
 def clock_offsets(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     """How far the clock that names recordings is ahead of the one that writes calls, a site and day (`CLOCK`).
 
-    The median over the matches that did not need the time: by path, or by a key. The start of a recording is the
-    call's start or its answer, so an offset of some seconds of ringing is usual and harmless.
+    The median over the matches that did not look for the nearest: by path or key (a key with the start in it says
+    that the clocks agree). The start of a recording is the call's start or its answer, so an offset of some seconds of
+    ringing is usual and harmless.
     """
     certain = links.filter(pl.col("match") != "nearest")
     pairs = certain.join(

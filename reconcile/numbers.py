@@ -8,7 +8,7 @@ from reconcile.rules import NumberRules
 
 
 def normalised(number: pl.Expr, rules: NumberRules) -> pl.Expr:
-    """The number as digits only, without access code, own country's code and trunk prefix; null where no digit is in it.
+    """The number as digits only, without access code, own country's code and trunk prefix; null where it has none.
 
     `+86 153-7238 8463`, `0086…`, `015372388463` and `15372388463` all become `15372388463`. A mask (`*`, `x`)
     stays, as `*`. A prefix is taken off only where at least seven digits remain, so that short numbers survive.

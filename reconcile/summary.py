@@ -37,7 +37,7 @@ def summarise(
         joined.with_columns(pl.col(counts).fill_null(0))
         .with_columns(pl.when(must == 0).then(1.0).otherwise(pl.col("complete") / must).alias("coverage"))
         .select(list(SUMMARY.columns))
-        .cast(dict(SUMMARY.schema))
+        .cast(SUMMARY.schema)
         .sort(KEYS, nulls_last=True)
         .collect()
     )

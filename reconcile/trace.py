@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from reconcile.frames import INDEXED, LISTING, RESTORED, SNAPSHOT_FILES, STATIONS, TRACE, conform
-from reconcile.matching import Matches, match
+from reconcile.matching import Matches, match, one_row_a_leg
 from reconcile.numbers import normalised
 from reconcile.recordings import object_key
 from reconcile.rules import Rules
@@ -17,13 +17,14 @@ from reconcile.rules import Rules
 _MOVING = "in_progress"
 _WHOLE = "ok"
 _MD5 = r"^[0-9a-f]{32}$"
+_CALL = ["business", "site", "dataset", "call_id"]
 
 
 @dataclass(frozen=True)
 class Stations:
     """What was found at the stations behind the source disk; None: not looked at.
 
-    Frames SNAPSHOT_FILES, RESTORED, LISTING and INDEXED, newest row a recording.
+    Frames SNAPSHOT_FILES, RESTORED, LISTING and INDEXED; of several rows of a recording the newest counts.
     """
 
     snapshot_files: pl.LazyFrame | None = None
@@ -34,7 +35,7 @@ class Stations:
 
 @dataclass(frozen=True)
 class Traced:
-    """The frame TRACE, and the clock offsets that were learnt (`nearest.CLOCK`)."""
+    """The frame TRACE, the clock offsets that were learnt (`nearest.CLOCK`), and what tied its rows."""
 
     trace: pl.LazyFrame
     clock: pl.DataFrame
@@ -42,37 +43,39 @@ class Traced:
 
 
 def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rules: Rules) -> Traced:
-    """The trace of these calls (CALLS) and recordings (INVENTORY).
+    """The trace of these calls (CALLS) and recordings (INVENTORY), the same whatever the order of their rows.
 
-    Repeated rows of one call_uid count once; `findings.repeated_calls` tells them.
+    Repeated rows of one call_uid count once; `findings.repeated_calls` tells them. Of several versions of a recording
+    the newest counts.
     """
-    calls = calls.unique("call_uid", keep="first", maintain_order=True)
+    calls = one_row_a_leg(calls.drop("attributes")).collect().lazy()
+    inventory = _newest(inventory, "size", "sha256").collect().lazy()
     matches = match(calls, inventory, rules)
     rows = pl.concat([_recordings(calls, inventory, matches), _calls_without(calls, matches)], how="diagonal")
-    rows = _with_stations(rows, stations)
-    rows = _with_duplicates(rows)
-    rows = rows.with_columns(_lost_at(stations).alias("lost_at"))
-    rows = rows.with_columns(_coverage().alias("coverage"))
-    number = normalised(pl.col("number"), rules.numbers)
-    ordered = rows.with_columns(number.alias("number")).select(list(TRACE.columns)).cast(dict(TRACE.schema))
-    return Traced(
-        ordered.sort("business", "site", "day", "started_at", "call_id", "path", nulls_last=True),
-        matches.clock,
-        matches,
-    )
+    rows = _with_duplicates(_with_stations(rows, stations))
+    rows = _with_coverage(rows.with_columns(_lost_at(stations).alias("lost_at")).collect().lazy())
+    rows = rows.with_columns(normalised(pl.col("number"), rules.numbers).alias("number"))
+    ordered = rows.select(list(TRACE.columns)).cast(TRACE.schema).sort(_ORDER, nulls_last=True)
+    return Traced(ordered, matches.clock, matches)
+
+
+_ORDER = ["business", "site", "day", "started_at", "call_id", "path", "call_uid", "recording_id"]
+
+
+def _newest(versions: pl.LazyFrame, *then: str) -> pl.LazyFrame:
+    """The newest version of each recording, by mtime, then by these columns."""
+    return versions.sort("mtime", *then).unique("recording_id", keep="last", maintain_order=True)
 
 
 def _call_facts(calls: pl.LazyFrame) -> pl.LazyFrame:
-    """Each leg with what is true of its whole call: legs, expects_recording; and of what must have a recording.
+    """Each leg with its call, its number, the call's number of legs, and its `unit`: what must have a recording.
 
     A leg that names a file of its own must have it; legs that name none share what their call has.
     """
-    of_call = ["business", "site", "dataset", "call_id"]
-    return calls.with_columns(
-        pl.len().over(of_call).cast(pl.UInt32).alias("legs"),
-        pl.concat_str([*of_call, pl.col("recording_path").fill_null("")], separator="\0").alias("unit"),
-        pl.concat_str(of_call, separator="\0").alias("call"),
-        pl.coalesce("callee", "caller").alias("number"),
+    call = pl.concat_str(_CALL, separator="\0")
+    return calls.with_columns(call.alias("call"), pl.coalesce("callee", "caller").alias("number")).with_columns(
+        pl.len().over("call").cast(pl.UInt32).alias("legs"),
+        pl.concat_str("call", pl.col("recording_path").fill_null(""), separator="\0").alias("unit"),
     )
 
 
@@ -81,18 +84,8 @@ _OF_CALL = (
     "talk_seconds", "expects_recording",
 )  # fmt: skip
 _OF_RECORDING = (
-    "recording_id",
-    "path",
-    "duration_ms",
-    "size",
-    "mtime",
-    "sha256",
-    "md5",
-    "container",
-    "codec",
-    "state",
-    "key",
-)
+    "recording_id", "path", "duration_ms", "size", "mtime", "sha256", "md5", "container", "codec", "state", "key",
+)  # fmt: skip
 
 
 def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
@@ -110,30 +103,22 @@ def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) 
     both = ("day", "started_at", "extension", "number")
     return joined.select(
         "business", "site", "dataset", "call_uid", pl.col("call_id_of_call").alias("call_id"), "legs",
-        *(pl.when(has_call).then(f"{name}_of_call").otherwise(name).alias(name) for name in both),
+        *(pl.coalesce(f"{name}_of_call", name).alias(name) for name in both),
         "talk_seconds", "expects_recording", *_OF_RECORDING, "match", "score",
         pl.coalesce("reason", "tie").alias("reason"),
         pl.col("recording_id").is_in(members).alias("ambiguous"),
         has_call.alias("called"),
-        pl.lit(True).alias("on_site"),  # noqa: FBT003
+        pl.lit(True).alias("on_site"),
     )  # fmt: skip
 
 
 def _calls_without(calls: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
     """A row for each call, or file that a leg names, that has no recording."""
-    facts = _call_facts(calls)
-    linked = facts.filter(pl.col("call_uid").is_in(matches.links["call_uid"].implode()))
-    names_a_file = pl.col("recording_path").is_not_null()
-    open_units = facts.join(linked.select("unit").unique(), on="unit", how="anti")
-    # Legs that name no file are content with whatever recording their call has.
-    open_units = open_units.join(linked.select("call", covered=True).unique(), on="call", how="left").filter(
-        pl.col("covered").is_null() | (names_a_file & pl.col("expects_recording"))
-    )
     owners = matches.ties.filter("owner").drop_nulls("call_uid").select("call_uid", pl.col("reason").alias("tie"))
     members = matches.ties["call_uid"].drop_nulls().implode()
-    open_units = open_units.join(owners.lazy(), on="call_uid", how="left")
     return (
-        open_units.with_columns(
+        _open_legs(_call_facts(calls).join(owners.lazy(), on="call_uid", how="left"), matches)
+        .with_columns(
             pl.col("call_uid").is_in(members).any().over("unit").alias("ambiguous"),
             pl.col("tie").drop_nulls().first().over("unit").alias("reason"),
             pl.col("expects_recording").any().over("unit").alias("unit_expects"),
@@ -146,8 +131,29 @@ def _calls_without(calls: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
             pl.col("recording_path").alias("path"),
             "ambiguous",
             "reason",
-            pl.lit(True).alias("called"),  # noqa: FBT003
-            pl.lit(False).alias("on_site"),  # noqa: FBT003
+            pl.lit(True).alias("called"),
+            pl.lit(False).alias("on_site"),
+        )
+    )
+
+
+def _open_legs(legs: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+    """The legs that have no recording of their own and are not content with one of their call.
+
+    A leg that names no file is content with whatever its call has, or with a file that another leg must have: that
+    one is told. Where the call has a recording, a leg still lacks the file that it names, if it must have one or if
+    it could be several files.
+    """
+    linked = legs.filter(pl.col("call_uid").is_in(matches.links["call_uid"].implode()))
+    must_have_its_file = pl.col("recording_path").is_not_null() & pl.col("expects_recording")
+    content_with_another = pl.col("recording_path").is_null() & must_have_its_file.any().over("call")
+    return (
+        legs.join(linked.select("unit").unique(), on="unit", how="anti")
+        .join(linked.select("call", covered=pl.lit(True)).unique(), on="call", how="left")
+        .filter(
+            pl.when(pl.col("covered"))
+            .then(must_have_its_file | pl.col("tie").is_not_null())
+            .otherwise(~content_with_another)
         )
     )
 
@@ -168,7 +174,7 @@ def _with_stations(rows: pl.LazyFrame, stations: Stations) -> pl.LazyFrame:
     if stations.indexed is not None:
         rows = _station_indexed(rows, stations.indexed)
     at_rest = has_file & (pl.col("state") != _MOVING)
-    same = pl.all_horizontal(pl.col("restored_same"), pl.col("published_same"))
+    same = pl.min_horizontal("restored_same", "published_same")
     return rows.with_columns(
         *(pl.when(at_rest).then(name).alias(name) for name in ("in_snapshot", "restored", "published")),
         pl.when(at_rest).then(same).alias("content_ok"),
@@ -176,18 +182,23 @@ def _with_stations(rows: pl.LazyFrame, stations: Stations) -> pl.LazyFrame:
 
 
 def _station_in_snapshot(rows: pl.LazyFrame, snapshot_files: pl.LazyFrame) -> pl.LazyFrame:
-    """A file that grew between inventory and snapshot is still moving; the next run takes it again."""
-    held = conform(snapshot_files.collect(), SNAPSHOT_FILES).lazy()
+    """A file that grew between inventory and snapshot is still moving: the next run takes it again.
+
+    If only an older version is held, this one is not in the snapshot.
+    """
+    held = _newest(conform(snapshot_files.collect(), SNAPSHOT_FILES).lazy(), "size")
     held = held.select("recording_id", pl.col("size").alias("held_size"), pl.col("mtime").alias("held_mtime"))
-    same = (pl.col("held_size") == pl.col("size")) & (pl.col("held_mtime") == pl.col("mtime"))
+    is_older = pl.col("held_mtime") < pl.col("mtime")
+    grew = ~is_older & ((pl.col("held_size") != pl.col("size")) | (pl.col("held_mtime") != pl.col("mtime")))
     return rows.join(held, on="recording_id", how="left").with_columns(
-        pl.col("held_size").is_not_null().alias("in_snapshot"),
-        pl.when(same == False).then(pl.lit(_MOVING)).otherwise("state").alias("state"),  # noqa: E712
+        (~is_older).fill_null(False).alias("in_snapshot"),
+        pl.when(grew).then(pl.lit(_MOVING)).otherwise("state").alias("state"),
     )
 
 
 def _station_restored(rows: pl.LazyFrame, restored: pl.LazyFrame) -> pl.LazyFrame:
-    copies = conform(restored.collect(), RESTORED).lazy()
+    """The newest restored copy, whether its bytes are the source's or not."""
+    copies = _newest(conform(restored.collect(), RESTORED).lazy(), "sha256")
     copies = copies.select("recording_id", pl.col("sha256").alias("restored_sha256"))
     return rows.join(copies, on="recording_id", how="left").with_columns(
         pl.col("restored_sha256").is_not_null().alias("restored"),
@@ -197,9 +208,9 @@ def _station_restored(rows: pl.LazyFrame, restored: pl.LazyFrame) -> pl.LazyFram
 
 def _station_published(rows: pl.LazyFrame, listing: pl.LazyFrame) -> pl.LazyFrame:
     """An object with the right key is a right copy if its size, and its MD5 where the store gives it, are right."""
-    objects = conform(listing.collect(), LISTING).lazy()
+    objects = conform(listing.collect(), LISTING).lazy().unique("key")
     objects = objects.select("key", pl.col("size").alias("object_size"), pl.col("etag").str.to_lowercase())
-    is_md5 = pl.col("etag").str.contains(_MD5).fill_null(False)  # noqa: FBT003
+    is_md5 = pl.col("etag").str.contains(_MD5).fill_null(False)
     same = (pl.col("object_size") == pl.col("size")) & (~is_md5 | (pl.col("etag") == pl.col("md5")))
     return rows.join(objects, on="key", how="left").with_columns(
         pl.col("object_size").is_not_null().alias("published"), same.alias("published_same")
@@ -209,8 +220,8 @@ def _station_published(rows: pl.LazyFrame, listing: pl.LazyFrame) -> pl.LazyFram
 def _station_indexed(rows: pl.LazyFrame, indexed: pl.LazyFrame) -> pl.LazyFrame:
     """A call is indexed when the index knows it, a recording when the index links it to its call."""
     held = conform(indexed.collect(), INDEXED).lazy()
-    links = held.drop_nulls("recording_id").unique().with_columns(linked=pl.lit(True))  # noqa: FBT003
-    known = held.select("call_uid").unique().with_columns(known=pl.lit(True))  # noqa: FBT003
+    links = held.drop_nulls("recording_id").unique().with_columns(linked=pl.lit(True))
+    known = held.select("call_uid").unique().with_columns(known=pl.lit(True))
     joined = rows.join(links, on=["call_uid", "recording_id"], how="left").join(known, on="call_uid", how="left")
     has_file = pl.col("recording_id").is_not_null()
     found = pl.when(has_file).then(pl.col("linked")).otherwise(pl.col("known")).is_not_null()
@@ -218,30 +229,21 @@ def _station_indexed(rows: pl.LazyFrame, indexed: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _with_duplicates(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows with `duplicate_of`: a recording with the same bytes as another, and no call of its own.
+    """The rows with `duplicate_of`: a recording with the same bytes as another one of its call, or without a call.
 
     Of several equal files the one with a call, then the oldest, then the one with the shortest path is the original.
     """
     equal = ["business", "site", "sha256"]
     files = rows.filter((pl.col("size") > 0) & pl.col("sha256").is_not_null() & (pl.len().over(equal) > 1))
-    ordered = files.select(
-        *equal,
-        "recording_id",
-        "call_uid",
-        "mtime",
-        "path",
-        "called",
-        pl.col("path").str.len_bytes().alias("length"),
-    ).sort("called", "mtime", "length", "path", descending=[True, False, False, False])
-    ordered = ordered.with_columns(
-        pl.col("recording_id").first().over(equal).alias("original"),
-        pl.col("call_uid").first().over(equal).alias("call_of_original"),
+    length = pl.col("path").str.len_bytes()
+    ordered = files.select(*equal, "recording_id", "call_uid", "mtime", "path", length.alias("length")).sort(
+        pl.col("call_uid").is_null(), "mtime", "length", "path"
     )
-    repeats = (pl.col("recording_id") != pl.col("original")) & (
-        pl.col("call_uid").is_null() | (pl.col("call_uid") == pl.col("call_of_original"))
-    )
-    copies = ordered.filter(repeats).select("recording_id", pl.col("original").alias("duplicate_of"))
-    return rows.join(copies, on="recording_id", how="left")
+    of_its_call = pl.col("recording_id").first().over([*equal, "call_uid"])
+    of_all = pl.col("recording_id").first().over(equal)
+    original = pl.when(pl.col("call_uid").is_null()).then(of_all).otherwise(of_its_call)
+    copies = ordered.select("recording_id", original.alias("duplicate_of"))
+    return rows.join(copies.filter(pl.col("recording_id") != pl.col("duplicate_of")), on="recording_id", how="left")
 
 
 def _lost_at(stations: Stations) -> pl.Expr:
@@ -250,37 +252,28 @@ def _lost_at(stations: Stations) -> pl.Expr:
         "in_snapshot": stations.snapshot_files, "restored": stations.restored,
         "published": stations.listing, "indexed": stations.indexed,
     }  # fmt: skip
-    lost = pl.when(~pl.col("on_site") & pl.col("expects_recording") & ~pl.col("ambiguous")).then(pl.lit("on_site"))
-    lost = lost.when(pl.col("state") == _MOVING).then(None)
-    for name, frame in looked_at.items():
-        if frame is not None:
-            lost = lost.when(~pl.col(name)).then(pl.lit(name))
-    return lost.otherwise(None)
+    must_be_on_site = pl.col("expects_recording") & ~pl.col("ambiguous")
+    lost = [pl.when(~pl.col("on_site") & must_be_on_site).then(pl.lit("on_site"))]
+    lost += [pl.when(~pl.col(name)).then(pl.lit(name)) for name, frame in looked_at.items() if frame is not None]
+    is_moving = (pl.col("state") == _MOVING).fill_null(False)
+    return pl.when(~is_moving).then(pl.coalesce(lost))
 
 
-def _coverage() -> pl.Expr:
-    """Of each call, from all its rows: is each recording that it must have whole, at every station?"""
-    of_call = ["business", "site", "dataset", "call_id"]
+def _with_coverage(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows with `coverage` of their call, from all its rows: is each recording that it must have whole?"""
     has_file = pl.col("recording_id").is_not_null()
     counts = has_file & pl.col("duplicate_of").is_null()
-    gone = pl.col("lost_at") == "in_snapshot"
-    whole = (
-        (pl.col("state") == _WHOLE) & pl.col("lost_at").is_null() & pl.col("content_ok").fill_null(True)  # noqa: FBT003
-    ).fill_null(False)  # noqa: FBT003
-    wanting = ~has_file & pl.col("expects_recording")
-    safe = counts & ~gone.fill_null(False)  # noqa: FBT003
-    return (
-        pl.when(~pl.col("called"))
-        .then(None)
-        .when(~has_file.any().over(of_call) & ~pl.col("expects_recording").any().over(of_call))
+    is_gone = (pl.col("lost_at") == "in_snapshot").fill_null(False)
+    is_whole = (pl.col("state") == _WHOLE) & pl.col("lost_at").is_null() & pl.col("content_ok").fill_null(True)
+    lacks_one = (counts & ~is_whole) | (~has_file & pl.col("expects_recording")) | pl.col("ambiguous")
+    coverage = (
+        pl.when(~has_file.any() & ~pl.col("expects_recording").any())
         .then(pl.lit("excluded"))
-        .when(~safe.any().over(of_call) & ~pl.col("ambiguous").any().over(of_call))
+        .when(~(counts & ~is_gone).any() & ~pl.col("ambiguous").any())
         .then(pl.lit("missing"))
-        .when(
-            (counts & ~whole).any().over(of_call)
-            | wanting.any().over(of_call)
-            | pl.col("ambiguous").any().over(of_call)
-        )
+        .when(lacks_one.any())
         .then(pl.lit("partial"))
         .otherwise(pl.lit("complete"))
     )
+    of_calls = rows.filter("called").group_by(_CALL).agg(coverage.alias("coverage"))
+    return rows.join(of_calls, on=_CALL, how="left")

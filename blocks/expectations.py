@@ -1,0 +1,188 @@
+"""Expectations of the summary, checked by Great Expectations, with Data Docs that can be read offline.
+
+Great Expectations costs 270 MB and seconds to import, so it runs in a process of its own:
+`python -m blocks.expectations FOLDER`.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from blocks.errors import PermanentError
+
+DEADLINE_SECONDS = 300
+# Data Docs of so many days are kept.
+KEPT_DAYS = 31
+_RESULT_SCHEMA = pl.Schema(
+    {"expectation": pl.String(), "column": pl.String(), "success": pl.Boolean(), "observed": pl.String()}
+)
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+def check_expectations(
+    summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path
+) -> pl.DataFrame:
+    """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
+
+    Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same day
+    twice leaves the same rows; docs older than `KEPT_DAYS` days are removed.
+
+    Raises:
+        PermanentError: an expectation could not be evaluated, or Great Expectations failed.
+    """
+    docs_folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
+        folder = Path(name)
+        _with_differences(summary).write_parquet(folder / "summary.parquet")
+        (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
+        _run_apart(folder)
+        results = json.loads((folder / "results.json").read_text())
+        _put_docs(folder / "docs", docs_folder, as_of)
+    return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+
+
+def _with_differences(summary: pl.DataFrame) -> pl.DataFrame:
+    """The summary with columns that must be 0, or must not be negative: what one expectation can look at."""
+    return summary.with_columns(
+        (pl.col("rows_in") - pl.col("rows_ok") - pl.col("rows_quarantined")).alias("rows_unaccounted"),
+        (pl.col("calls") - pl.sum_horizontal("complete", "partial", "missing", "excluded")).alias("calls_unaccounted"),
+        (pl.col("recordings") - pl.col("in_snapshot")).alias("not_in_snapshot"),
+        (pl.col("in_snapshot") - pl.col("restored")).alias("not_restored"),
+        (pl.col("restored") - pl.col("published")).alias("not_published"),
+        pl.col("day").cast(pl.String),
+    )
+
+
+def _run_apart(folder: Path) -> None:
+    """Run this module in a process of its own, without our secrets in its environment."""
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    failure = ""
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "blocks.expectations", str(folder)],
+            env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        if run.returncode:
+            failure = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    except subprocess.TimeoutExpired:
+        failure = f"it did not end within {DEADLINE_SECONDS} s"
+    if failure:
+        raise PermanentError(
+            operation="check the expectations",
+            subject="the summary",
+            cause=failure,
+            remedy="look whether the summary in the catalog is whole; the findings and the report do not need this step",
+        )
+
+
+def _put_docs(built: Path, docs_folder: Path, as_of: date) -> None:
+    """Put the day's docs in place, the newest day in front, and remove what is too old."""
+    for page in built.rglob("*.html"):
+        page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
+    target = docs_folder / str(as_of)
+    shutil.rmtree(target, ignore_errors=True)
+    built.rename(target)
+    days = sorted(folder.name for folder in docs_folder.iterdir() if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name))
+    for day in days:
+        if date.fromisoformat(day) < date.fromisoformat(days[-1]) - timedelta(days=KEPT_DAYS):
+            shutil.rmtree(docs_folder / day)
+    part = docs_folder / ".index.part"
+    part.write_text(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={days[-1]}/index.html">')
+    part.replace(docs_folder / "index.html")
+
+
+_REMOTE = (
+    re.compile(r"<script\b[^>]*\bsrc=[^>]*>\s*</script>", re.IGNORECASE),
+    re.compile(r"<link\b[^>]*\bhref=[\"']?https?:[^>]*>", re.IGNORECASE),
+    re.compile(r"<img\b[^>]*\bsrc=[\"']?https?:[^>]*>", re.IGNORECASE),
+    re.compile(r"<iframe\b.*?</iframe>", re.IGNORECASE | re.DOTALL),
+)
+_STYLE_FILE = Path(__file__).with_name("expectations.css")
+
+
+def _offline(page: str) -> str:
+    """The page without anything from outside, with a small style of its own."""
+    for pattern in _REMOTE:
+        page = pattern.sub("", page)
+    page = re.sub(r"href=(['\"])https?:[^'\"]*\1", "", page)
+    return page.replace("</head>", f"<style>{_STYLE_FILE.read_text()}</style></head>", 1)
+
+
+def _suite(coverage_target: float) -> list[Any]:
+    """What is expected of the summary."""
+    from great_expectations import expectations as gxe  # noqa: PLC0415  # slow and large: only in its own process
+
+    never_negative = ("recordings", "bytes", "seconds", "calls", "legs")
+    none_lost = ("rows_unaccounted", "calls_unaccounted", "not_in_snapshot", "not_restored", "not_published")
+    return [
+        gxe.ExpectTableRowCountToBeBetween(min_value=1),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["business", "site", "day"]),
+        gxe.ExpectColumnValuesToNotBeNull(column="day"),
+        gxe.ExpectColumnValuesToBeBetween(column="coverage", min_value=coverage_target, max_value=1),
+        gxe.ExpectColumnValuesToBeBetween(column="open_critical", min_value=0, max_value=0),
+        gxe.ExpectColumnValuesToBeBetween(column="rows_quarantined", min_value=0, max_value=0),
+        *(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=0) for name in none_lost),
+        *(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0) for name in never_negative),
+    ]
+
+
+def _evaluate(folder: Path) -> list[tuple[str, str, bool, str]]:
+    """Run the checkpoint over the folder's summary; Data Docs go to its `docs`."""
+    import great_expectations as gx  # noqa: PLC0415  # slow and large: only in its own process
+
+    wanted = json.loads((folder / "wanted.json").read_text())
+    context = gx.get_context(mode="file", project_root_dir=str(folder / "project"))
+    context.variables.progress_bars = {"globally": False}
+    frame = pl.read_parquet(folder / "summary.parquet").to_pandas()
+    asset = context.data_sources.add_pandas("catalog").add_dataframe_asset("summary")
+    batch = asset.add_batch_definition_whole_dataframe("all")
+    expected = _suite(wanted["coverage_target"])
+    suite = context.suites.add(gx.ExpectationSuite(name="summary", expectations=expected))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name="summary", data=batch, suite=suite))
+    action = gx.checkpoint.UpdateDataDocsAction(name="docs")
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(name="summary", validation_definitions=[definition], actions=[action], result_format="BASIC")
+    )
+    run_time = datetime.combine(date.fromisoformat(wanted["as_of"]), time.min, UTC)
+    run_id = gx.RunIdentifier(run_name=wanted["as_of"], run_time=run_time)
+    outcome = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
+    (result,) = outcome.run_results.values()
+    if result.statistics["evaluated_expectations"] != len(expected):
+        raise RuntimeError(f"{result.statistics['evaluated_expectations']} of {len(expected)} expectations were evaluated")
+    (folder / "project" / "gx" / "uncommitted" / "data_docs" / "local_site").rename(folder / "docs")
+    return [_outcome(one) for one in result.results]
+
+
+def _outcome(one: Any) -> tuple[str, str, bool, str]:  # noqa: ANN401  # Great Expectations' own type is private
+    """One expectation's row; one that raised is an error, not a failure."""
+    config = one.expectation_config
+    if _raised(one.exception_info):
+        raise RuntimeError(f"{config.type} of {config.kwargs.get('column')} raised: {one.exception_info}")
+    observed = one.result.get("observed_value", one.result.get("partial_unexpected_list", ""))
+    column = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", []))
+    return config.type, column, bool(one.success), str(observed)
+
+
+def _raised(information: dict[str, Any]) -> bool:
+    """Whether it holds an exception: at its top, or below the name of a metric."""
+    nested = [value for value in information.values() if isinstance(value, dict)]
+    return bool(information.get("raised_exception")) or any(value.get("raised_exception") for value in nested)
+
+
+if __name__ == "__main__":
+    here = Path(sys.argv[1])
+    (here / "results.json").write_text(json.dumps(_evaluate(here)))
