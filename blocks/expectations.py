@@ -85,12 +85,14 @@ def _run_apart(folder: Path) -> None:
             operation="check the expectations",
             subject="the summary",
             cause=failure,
-            remedy="look whether the summary in the catalog is whole; the findings and the report do not need this step",
+            remedy="look whether the summary in the catalog is whole; the findings are there already",
         )
 
 
 def _put_docs(built: Path, docs_folder: Path, as_of: date) -> None:
     """Put the day's docs in place, the newest day in front, and remove what is too old."""
+    for needless in ("images", "fonts"):
+        shutil.rmtree(built / "static" / needless, ignore_errors=True)
     for page in built.rglob("*.html"):
         page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
     target = docs_folder / str(as_of)
@@ -100,9 +102,16 @@ def _put_docs(built: Path, docs_folder: Path, as_of: date) -> None:
     for day in days:
         if date.fromisoformat(day) < date.fromisoformat(days[-1]) - timedelta(days=KEPT_DAYS):
             shutil.rmtree(docs_folder / day)
-    part = docs_folder / ".index.part"
-    part.write_text(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={days[-1]}/index.html">')
-    part.replace(docs_folder / "index.html")
+    _point_to(docs_folder / days[-1] / "validations", docs_folder / "index.html")
+    _point_to(target / "validations", target / "index.html")
+
+
+def _point_to(validations: Path, index: Path) -> None:
+    """Make `index` lead to the one page of results: Great Expectations' own index needs scripts from a network."""
+    page = next(validations.rglob("*.html")).relative_to(index.parent)
+    part = index.with_name(".index.part")
+    part.write_text(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={page}">')
+    part.replace(index)
 
 
 _REMOTE = (
@@ -162,7 +171,9 @@ def _evaluate(folder: Path) -> list[tuple[str, str, bool, str]]:
     outcome = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
     (result,) = outcome.run_results.values()
     if result.statistics["evaluated_expectations"] != len(expected):
-        raise RuntimeError(f"{result.statistics['evaluated_expectations']} of {len(expected)} expectations were evaluated")
+        raise RuntimeError(
+            f"{result.statistics['evaluated_expectations']} of {len(expected)} expectations were evaluated"
+        )
     (folder / "project" / "gx" / "uncommitted" / "data_docs" / "local_site").rename(folder / "docs")
     return [_outcome(one) for one in result.results]
 
