@@ -3,33 +3,35 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import polars as pl
 
-from blocks.audio import HEAD_BYTES, UNDECODABLE, read_header
+from blocks.audio import AudioHeader, read_header
 from blocks.errors import PermanentError
 from blocks.paths import escape_path, join_below
 
 _INSTANT = pl.Datetime("us", "UTC")
 _CHUNK = 1 << 20
+_NAME, _NUMBER = pl.String(), pl.Int64()
 SCAN_SCHEMA = pl.Schema(
-    {"path": pl.String, "size": pl.Int64, "mtime": _INSTANT, "arrived_at": _INSTANT, "mtime_ns": pl.Int64}
+    {"path": _NAME, "size": _NUMBER, "mtime": _INSTANT, "arrived_at": _INSTANT, "mtime_ns": _NUMBER}
 )
-REFUSED_SCHEMA = pl.Schema({"path": pl.String, "kind": pl.String, "reason": pl.String})
+REFUSED_SCHEMA = pl.Schema({"path": _NAME, "kind": _NAME, "reason": _NAME})
 FILE_SCHEMA = pl.Schema(
     {
-        "path": pl.String, "size": pl.Int64, "mtime": _INSTANT, "sha256": pl.String, "md5": pl.String,
-        "container": pl.String, "codec": pl.String, "sample_rate": pl.Int32, "channels": pl.Int32,
-        "duration_ms": pl.Int64, "state": pl.String,
+        "path": _NAME, "size": _NUMBER, "mtime": _INSTANT, "sha256": _NAME, "md5": _NAME, "container": _NAME,
+        "codec": _NAME, "sample_rate": pl.Int32(), "channels": pl.Int32(), "duration_ms": _NUMBER, "state": _NAME,
     }
 )  # fmt: skip
-_CACHE_SCHEMA = pl.Schema({**FILE_SCHEMA, "mtime_ns": pl.Int64})
+_CACHE_SCHEMA = pl.Schema({**FILE_SCHEMA, "mtime_ns": _NUMBER})
+_REMEMBERED = timedelta(days=60)
+_Row = tuple[str | int | datetime | None, ...]
 _KINDS = ((stat.S_ISLNK, "symlink"), (stat.S_ISSOCK, "socket"), (stat.S_ISFIFO, "fifo"))
 
 
@@ -54,33 +56,25 @@ def scan(root: Path) -> Scan:
             operation="read the recordings", subject=str(root), cause=error.strerror or str(error),
             remedy="mount the disk, or correct `recordings` in the site's settings",
         ) from None  # fmt: skip
-    files: list[tuple[Any, ...]] = []
-    refused: list[tuple[str, str, str]] = []
-    _walk(bytes(root), b"", files, refused)
-    found = (
-        pl.DataFrame(files, schema=["path", "size", "mtime_ns", "ctime_ns"], orient="row", infer_schema_length=1)
-        if files
-        else None
+    files: list[_Row] = []
+    refused: list[_Row] = []
+    _walk(bytes(root), files, refused)
+    found = pl.DataFrame(
+        files, schema={"path": _NAME, "size": _NUMBER, "mtime_ns": _NUMBER, "ctime_ns": _NUMBER}, orient="row"
     )
-    if found is None:
-        frame = SCAN_SCHEMA.to_frame()
-    else:
-        frame = found.select(
-            "path",
-            "size",
-            _instant("mtime_ns").alias("mtime"),
-            _instant("ctime_ns").alias("arrived_at"),
-            "mtime_ns",
-        ).sort("path")
-    return Scan(frame, pl.DataFrame(refused, schema=REFUSED_SCHEMA, orient="row").sort("path"))
+    named = found.with_columns(mtime=_instant("mtime_ns"), arrived_at=_instant("ctime_ns"))
+    return Scan(
+        named.select(SCAN_SCHEMA.names()).sort("path"),
+        pl.DataFrame(refused, schema=REFUSED_SCHEMA, orient="row").sort("path"),
+    )
 
 
 def _instant(nanoseconds: str) -> pl.Expr:
     return (pl.col(nanoseconds) // 1000).cast(_INSTANT)
 
 
-def _walk(root: bytes, below: bytes, files: list[tuple[Any, ...]], refused: list[tuple[str, str, str]]) -> None:
-    folders = [below]
+def _walk(root: bytes, files: list[_Row], refused: list[_Row]) -> None:
+    folders = [b""]
     while folders:
         folder = folders.pop()
         try:
@@ -93,13 +87,11 @@ def _walk(root: bytes, below: bytes, files: list[tuple[Any, ...]], refused: list
                 name = folder + b"/" + entry.name if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
-                    continue
-                _take(entry, name, files, refused)
+                else:
+                    _take(entry, name, files, refused)
 
 
-def _take(
-    entry: os.DirEntry[bytes], name: bytes, files: list[tuple[Any, ...]], refused: list[tuple[str, str, str]]
-) -> None:
+def _take(entry: os.DirEntry[bytes], name: bytes, files: list[_Row], refused: list[_Row]) -> None:
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -118,8 +110,8 @@ def read_files(
 
     Columns path, size, mtime, sha256, md5 (String, null where not read), container, codec, sample_rate, channels,
     duration_ms, state. A file that was changed within the quiet period or while it was read is `in_progress`, one
-    that cannot be read `unreadable`. `cache` remembers hashes by path, size and mtime; it is only speed, and keeps
-    no file that is not among these.
+    that cannot be read `unreadable`. `cache` remembers hashes by path, size and mtime; it is only speed, and forgets
+    files that are older than 60 days and not among these.
     """
     known = _read_cache(cache)
     version = ["path", "size", "mtime_ns"]
@@ -129,7 +121,9 @@ def read_files(
     read = pl.DataFrame(rows, schema=_CACHE_SCHEMA, orient="row")
     everything = pl.concat([cached.select(_CACHE_SCHEMA.names()), read])
     if cache:
-        _write_cache(cache, everything.filter(~pl.col("state").is_in(["in_progress", "unreadable"])))
+        sure = everything.filter(~pl.col("state").is_in(["in_progress", "unreadable"]))
+        other = known.filter(pl.col("mtime") > now - _REMEMBERED).join(everything, on="path", how="anti")
+        _write_cache(cache, pl.concat([sure, other]))
     young = pl.lit(now).cast(_INSTANT) - pl.col("mtime") < timedelta(seconds=quiet_period_seconds)
     moving = young & (pl.col("state") != "unreadable")
     state = pl.when(moving).then(pl.lit("in_progress")).otherwise("state").alias("state")
@@ -144,10 +138,10 @@ def hash_files(root: Path, paths: list[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").sort("path")
 
 
-def _in_threads(read: Any, root: Path, files: pl.DataFrame) -> list[tuple[Any, ...]]:
+def _in_threads(read: Callable[..., _Row], root: Path, files: pl.DataFrame) -> list[_Row]:
     tasks = files.select("path", "size", "mtime_ns").rows()
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as threads:
-        return list(threads.map(lambda task: read(root, *task), tasks, chunksize=64))
+        return list(threads.map(lambda task: read(root, *task), tasks))
 
 
 @dataclass(frozen=True)
@@ -155,12 +149,12 @@ class _Content:
     status: os.stat_result
     sha256: str
     md5: str
-    head: bytes
+    header: AudioHeader | None
     still: bool
 
 
-def _content(file: bytes) -> _Content | None:
-    """The hashes and first bytes of a plain file; None where it cannot be read, or is no plain file any more."""
+def _content(file: bytes, header_of: Callable[[bytes, int, BinaryIO], AudioHeader] | None = None) -> _Content | None:
+    """The hashes and header of a plain file; None where it cannot be read, or is no plain file any more."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -169,59 +163,36 @@ def _content(file: bytes) -> _Content | None:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
             return None
-        sha256, md5, head = hashlib.sha256(), hashlib.md5(usedforsecurity=False), b""
+        sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         try:
-            for piece in _pieces(opened):
-                head = head or piece
+            head = piece = opened.read(_CHUNK)
+            while piece:
                 sha256.update(piece)
                 md5.update(piece)
+                piece = opened.read(_CHUNK)
+            header = header_of(head, before.st_size, opened) if header_of else None
         except OSError:
             return None
         after = os.fstat(handle)
     still = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    return _Content(after, sha256.hexdigest(), md5.hexdigest(), head, still)
+    return _Content(after, sha256.hexdigest(), md5.hexdigest(), header, still)
 
 
-def _pieces(opened: Any) -> Iterator[bytes]:
-    while piece := opened.read(_CHUNK):
-        yield piece
-
-
-def _read(root: Path, path: str, size: int, mtime_ns: int) -> tuple[Any, ...]:
+def _read(root: Path, path: str, size: int, mtime_ns: int) -> _Row:
     """One row of `_CACHE_SCHEMA`."""
-    file = join_below(root, path)
-    content = _content(file)
-    if content is None:
-        return (
-            path,
-            size,
-            _micro(mtime_ns),
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            "unreadable",
-            mtime_ns,
-        )
+    content = _content(join_below(root, path), read_header)
+    if content is None or content.header is None:
+        return path, size, _micro(mtime_ns), *[None] * 7, "unreadable", mtime_ns
     status = content.status
     moved = not content.still or (status.st_size, status.st_mtime_ns) != (size, mtime_ns)
-    try:
-        header = read_header(
-            content.head[: max(HEAD_BYTES, 0)] if status.st_size > _CHUNK else content.head,
-            status.st_size,
-            file,
-        )
-    except (ValueError, IndexError):
-        header = UNDECODABLE
-    state = "in_progress" if moved else header.state
-    return (path, status.st_size, _micro(status.st_mtime_ns), content.sha256, content.md5, header.container,
-            header.codec, header.sample_rate, header.channels, header.duration_ms, state, status.st_mtime_ns)  # fmt: skip
+    *known, state = content.header
+    return (
+        path, status.st_size, _micro(status.st_mtime_ns), content.sha256, content.md5, *known,
+        "in_progress" if moved else state, status.st_mtime_ns,
+    )  # fmt: skip
 
 
-def _hash_only(root: Path, path: str, _size: int, _mtime_ns: int) -> tuple[Any, ...]:
+def _hash_only(root: Path, path: str, _size: int, _mtime_ns: int) -> _Row:
     content = _content(join_below(root, path))
     if content is None:
         return path, None, None, None, None
@@ -229,8 +200,6 @@ def _hash_only(root: Path, path: str, _size: int, _mtime_ns: int) -> tuple[Any, 
 
 
 def _micro(nanoseconds: int) -> datetime:
-    from datetime import UTC  # noqa: PLC0415
-
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 

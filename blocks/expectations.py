@@ -155,7 +155,7 @@ def _evaluate(folder: Path) -> list[tuple[str, str, bool, str]]:
 
     wanted = json.loads((folder / "wanted.json").read_text())
     context = gx.get_context(mode="file", project_root_dir=str(folder / "project"))
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
     frame = pl.read_parquet(folder / "summary.parquet").to_pandas()
     asset = context.data_sources.add_pandas("catalog").add_dataframe_asset("summary")
     batch = asset.add_batch_definition_whole_dataframe("all")

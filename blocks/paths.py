@@ -12,9 +12,9 @@ _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
 def escape_path(raw: bytes) -> str:
-    """The path as text; bytes that are not UTF-8, control characters and `%` become `%XX`.
+    r"""The path as text; bytes that are not UTF-8, control characters and `%` become `%XX`.
 
-    >>> escape_path(b"caf\\xe9 100%.wav")
+    >>> escape_path(b"caf\xe9 100%.wav")
     'caf%E9 100%25.wav'
     """
     text = raw.decode(errors="surrogateescape")

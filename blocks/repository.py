@@ -23,14 +23,14 @@ UNDECODABLE = "\ufffd"
 
 SNAPSHOT_SCHEMA = pl.Schema(
     {
-        "snapshot_id": pl.String,
+        "snapshot_id": pl.String(),
         "taken_at": pl.Datetime("us", "UTC"),
-        "host": pl.String,
+        "host": pl.String(),
         "paths": pl.List(pl.String),
         "tags": pl.List(pl.String),
     }
 )
-FILE_SCHEMA = pl.Schema({"path": pl.String, "size": pl.Int64, "mtime": pl.Datetime("us", "UTC")})
+FILE_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": pl.Datetime("us", "UTC")})
 
 
 @dataclass(frozen=True)

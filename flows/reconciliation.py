@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from blocks.expectations import check_expectations
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from blocks.business import Business
+from blocks.expectations import check_expectations
 from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load

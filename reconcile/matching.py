@@ -3,7 +3,8 @@
 Each recording looks for its call, by the business's rules in their order; a recording that one rule has tied is
 not asked again by the next.
 
-1. `path`: the row names the file: the whole path, or a tail of it that only one file has.
+1. `path`: the row names the file: the whole path, a tail of it that only one file has, or an absolute path of the
+   source's that ends with it.
 2. `key`: fields of the file's name equal the row's columns: the call id, or extension, number and start, as far as
    the name gives them (a start and one more at least).
 3. `nearest`: the same extension and number, as far as the name gives them; of the calls that have no recording by
@@ -154,7 +155,8 @@ def _candidates(pairs: pl.DataFrame, score: pl.Expr, reason: pl.Expr, *more: str
 def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     """Candidates, with path, where the row's path and the file's end alike, on a folder's edge.
 
-    One is the tail of the other; of the files that are tails of the row's path, the longest is meant.
+    The row's path is the tail of the file's; or the file's is that of the row's, where that is absolute and so tells
+    a root of the source's that nobody has named. Of several such files the longest is meant.
     """
     last = r"([^/]+)$"
     pairs = naming.with_columns(pl.col("recording_path").str.extract(last).alias("base")).join(
@@ -162,7 +164,9 @@ def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     )
     row, file = pl.lit("/") + pl.col("recording_path").str.strip_prefix("/"), pl.lit("/") + pl.col("path")
     alike = pl.min_horizontal(row.str.len_bytes(), file.str.len_bytes())
-    tails = pairs.filter(row.str.ends_with(file) | file.str.ends_with(row)).with_columns(alike.alias("alike"))
+    is_absolute = pl.col("recording_path").str.contains(r"^(/|[A-Za-z]:/|[a-z][a-z0-9+.-]*://)")
+    tells_root = is_absolute & row.str.ends_with(file)
+    tails = pairs.filter(tells_root | file.str.ends_with(row)).with_columns(alike.alias("alike"))
     longest = tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid"))
     reason = pl.format("the row names {}, which only this file ends with", pl.col("recording_path"))
     return _candidates(longest, pl.lit(0.95), reason, "path")

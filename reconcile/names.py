@@ -130,13 +130,13 @@ def read_names(paths: pl.Series, templates: list[str], time_zone: str) -> pl.Dat
     places = [pl.when(_fits(template, place)).then(place) for place, template in enumerate(compiled)]
     frame = frame.with_columns(pl.coalesce([*places, pl.lit(None, pl.Int32)]).alias("holds"))
     readings = [_reading(template, place, time_zone) for place, template in enumerate(compiled)]
-    return frame.select(
+    return frame.with_columns(
         pl.coalesce(
             [pl.when(pl.col("holds") == place).then(reading[name]) for place, reading in enumerate(readings)]
             + [pl.lit(None, dtype)]
         ).alias(name)
         for name, dtype in _READ.items()
-    )
+    ).select(list(_READ))
 
 
 _READ = {

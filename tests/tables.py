@@ -1,7 +1,7 @@
 """Frames for tests from small written-out tables: a row names what matters to the test, the rest is plain."""
 
 import hashlib
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 def at(clock: str, day: date = DAY, zone: str = "Asia/Shanghai") -> datetime:
     """The instant at which the clocks of the zone show this time of that day."""
-    return datetime.combine(day, datetime.strptime(clock, "%H:%M:%S").time(), ZoneInfo(zone))
+    return datetime.combine(day, time.fromisoformat(clock), ZoneInfo(zone))
 
 
 def call(call_id: str, clock: str | None = "09:00:00", leg: str = "", **columns: Any) -> Row:

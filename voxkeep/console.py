@@ -3,9 +3,11 @@
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +27,18 @@ def print_json(content: dict[str, Any]) -> None:
 def print_error(error: Exception) -> None:
     """The error as one paragraph on stderr."""
     err.print(f"[bold red]voxkeep:[/] {_escape(str(error))}")
+
+
+def print_defect(error: Exception) -> None:
+    """One paragraph about an error that nobody foresaw, and where its traceback lies."""
+    with NamedTemporaryFile("w", prefix="voxkeep-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(error))
+    kind = type(error).__name__
+    err.print(
+        f"[bold red]voxkeep:[/] this is a defect of voxkeep ({kind}), not of what it was given. Nothing is "
+        f"half-written: the same command can be run again. Please report it with the file {file.name}.",
+        soft_wrap=True,
+    )
 
 
 def _escape(text: str) -> str:

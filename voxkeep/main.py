@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from voxkeep.console import err, out, print_error, print_json, table, working
+from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
 
-COMPLETE, INCOMPLETE, COULD_NOT_RUN = 0, 1, 2
+COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
 FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation"}
 
@@ -45,7 +45,10 @@ class Preset(StrEnum):
 
 
 def run() -> None:
-    """Run the command line; an error becomes one paragraph and exit code 2."""
+    """Run the command line; an error becomes one paragraph and exit code 2.
+
+    What nobody foresaw is a defect: its traceback goes to a file, for whoever mends it.
+    """
     from blocks.errors import VoxkeepError as BlocksError  # noqa: PLC0415
     from reconcile.errors import VoxkeepError as EngineError  # noqa: PLC0415
 
@@ -56,7 +59,10 @@ def run() -> None:
         sys.exit(COULD_NOT_RUN)
     except KeyboardInterrupt:
         err.print("stopped")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  # the last place where it can be told in words
+        print_defect(error)
+        sys.exit(COULD_NOT_RUN)
 
 
 def _use_home(home: Path) -> None:
