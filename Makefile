@@ -35,7 +35,7 @@ demo: tools
 	@$(BIN)/voxkeep demo --dir $(DEMO_DIR) --calls $(DEMO_CALLS)
 
 test: lint tools
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4
 
 lint: $(READY)
 	@$(BIN)/ruff check .

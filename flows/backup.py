@@ -46,6 +46,11 @@ class Place:
     database: SourceDatabase | None
 
     @property
+    def name(self) -> str:
+        """Business and site as people write them."""
+        return f"{self.business.business}/{self.site}"
+
+    @property
     def root(self) -> Path:
         """The recordings root, with symbolic links resolved: of a link restic would keep only the link."""
         return Path(self.settings.recordings).resolve()
@@ -155,7 +160,7 @@ def scan_recordings(place: Place) -> Scan:
     """What lies below the recordings root; what is no plain file is told and never opened."""
     disk = scan(place.root)
     for row in disk.refused.iter_rows(named=True):
-        get_run_logger().warning("not a recording, not opened: %s (%s)", row["path"], row["reason"])
+        get_run_logger().warning("%s: not a recording, not opened: %s (%s)", place.name, row["path"], row["reason"])
     return disk
 
 
@@ -169,13 +174,13 @@ def extract(place: Place, days: list[date]) -> tuple[int, list[VoxkeepError]]:
         try:
             resources += _extract_dataset(place, dataset, sql, days, folder)
         except VoxkeepError as error:
-            get_run_logger().error("dataset %s of %s/%s: %s", dataset, place.business.business, place.site, error)
+            get_run_logger().error("%s: dataset %s: %s", place.name, dataset, error)
             failures.append(error)
     write_datapackage(folder, resources)
     for dataset, source in place.settings.dropped.items():
         _take_dropped(Path(source), folder / "dropped" / dataset, start_of(days[0], place.rules.time_zone))
     rows = sum(resource.extract.rows for resource in resources)
-    get_run_logger().info("%d rows of %d extracts, %s to %s", rows, len(resources), days[0], days[-1])
+    get_run_logger().info("%s: %d rows in %d extracts, %s to %s", place.name, rows, len(resources), days[0], days[-1])
     return rows, failures
 
 
@@ -190,7 +195,7 @@ def _new_staging(place: Place) -> Path:
 def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], folder: Path) -> list[Resource]:
     if place.database is None:
         raise SettingsError(
-            operation=f"extract {dataset} of {place.business.business}/{place.site}",
+            operation=f"extract {dataset} of {place.name}",
             subject=f"site {place.site}",
             cause="it has no database",
             remedy="give it a `database`, or name the dataset's `sites`",
@@ -248,7 +253,8 @@ def take_inventory(place: Place, disk: Scan, days: list[date], now: datetime, *,
     )
     inventory = name_files(read, business=place.business.business, site=place.site, rules=rules)
     states = inventory["state"].value_counts().sort("state").rows()
-    get_run_logger().info("%d recordings on site: %s", inventory.height, ", ".join(f"{n} {s}" for s, n in states))
+    told = ", ".join(f"{n} {s}" for s, n in states)
+    get_run_logger().info("%s: %d recordings on site: %s", place.name, inventory.height, told or "none")
     return conform(inventory, INVENTORY).sort("path")
 
 
@@ -290,7 +296,7 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
     """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
     logger = get_run_logger()
     if last and last.year == until.year and last.content == content:
-        logger.info("nothing has changed since snapshot %s", last.snapshot_id[:8])
+        logger.info("%s: nothing has changed since snapshot %s", place.name, last.snapshot_id[:8])
         return last.snapshot_id
     place.repository.create(until.year)
     run = flow_run.get_name() or "by-hand"
@@ -309,21 +315,22 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
         host=place.site,
         tags=tags,
         parent=parent,
-        on_progress=_progress(logger.info),
+        on_progress=_progress(place.name, logger.info),
     )
     logger.info(
-        "snapshot %s: %d new files, %d changed, %d bytes added",
+        "%s: snapshot %s: %d new files, %d changed, %d bytes added",
+        place.name,
         done.snapshot_id[:8],
         done.files_new,
         done.files_changed,
         done.bytes_added,
     )
     if not done.complete:
-        logger.warning("restic could not read everything: %s", done.complaint)
+        logger.warning("%s: restic could not read everything: %s", place.name, done.complaint)
     return done.snapshot_id
 
 
-def _progress(say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
+def _progress(name: str, say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
     """Tell every further tenth of the work."""
     told = [0]
 
@@ -332,7 +339,8 @@ def _progress(say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
         if tenth > told[0]:
             told[0] = tenth
             say(
-                "backup %d %%, %d of %d files",
+                "%s: backup %d %%, %d of %d files",
+                name,
                 tenth * 10,
                 status.get("files_done", 0),
                 status.get("total_files", 0),
@@ -349,9 +357,10 @@ def confirm(place: Place, year: int, snapshot_id: str, inventory: pl.DataFrame) 
     held = place.repository.files(year, snapshot_id, root, folders)
     lost = vanished(inventory, held)
     for path in lost["path"]:
-        get_run_logger().error("vanished before it was in the snapshot: %s", path)
+        get_run_logger().error("%s: vanished before it was in the snapshot: %s", place.name, path)
     get_run_logger().info(
-        "snapshot %s holds %d of %d recordings",
+        "%s: snapshot %s holds %d of %d recordings",
+        place.name,
         snapshot_id[:8],
         inventory.height - lost.height,
         inventory.height,

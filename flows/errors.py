@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from blocks.errors import VoxkeepError as OutsideError
 from reconcile.errors import VoxkeepError as EngineError
 
+OUR_ERRORS = (OutsideError, EngineError)
+
 
 @contextmanager
 def at(place: str) -> Iterator[None]:
     """Add `place` (business/site) to the operation of any error of ours, once."""
     try:
         yield
-    except (OutsideError, EngineError) as error:
+    except OUR_ERRORS as error:
         if f"({place})" in error.operation:
             raise
         raise type(error)(

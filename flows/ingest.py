@@ -25,7 +25,7 @@ from blocks.saved import load
 from blocks.source import read_datapackage
 from blocks.store import ObjectStore, Publication
 from flows.days import with_neighbours
-from flows.errors import at
+from flows.errors import OUR_ERRORS, at
 from reconcile import arrivals
 from reconcile.calls import read_calls, read_notes
 from reconcile.documents import documents
@@ -62,6 +62,11 @@ class Centre:
     store: ObjectStore
     index: CatalogIndex
 
+    @property
+    def name(self) -> str:
+        """Business and site as people write them."""
+        return f"{self.business.business}/{self.site}"
+
     def read(self, frame: Frame, days: list[date]) -> pl.DataFrame:
         """The site's partitions of these days."""
         return self.catalog.read(frame.name, self.business.business, self.site, days, frame.schema)
@@ -87,7 +92,10 @@ class Snapshot:
 
 @flow(name="ingest", flow_run_name="ingest {business}")
 def ingest(business: str, site: str | None = None) -> dict[str, Any]:
-    """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first."""
+    """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first.
+
+    A site that fails does not keep the others waiting; its error is raised at the end.
+    """
     settings = load(Business, business)
     done: dict[str, Any] = {
         "business": business,
@@ -96,15 +104,26 @@ def ingest(business: str, site: str | None = None) -> dict[str, Any]:
         "published": 0,
         "quarantined": 0,
     }
+    failures: list[Exception] = []
     for name in [site] if site else list(settings.sites):
-        with at(f"{business}/{name}"), exclusive(settings.lock(f"ingest-{name}"), "ingest"):
-            centre = load_centre(settings, name)
-            for row in discover(centre).iter_rows(named=True):
-                ingested = ingest_snapshot(centre, row)
-                done["snapshots"].append(row["snapshot_id"])
-                for count, value in ingested.items():
-                    done[count] += value
+        try:
+            with at(f"{business}/{name}"), exclusive(settings.lock(f"ingest-{name}"), "ingest"):
+                ingest_site(load_centre(settings, name), done)
+        except OUR_ERRORS as error:
+            get_run_logger().error("%s", error)
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return done
+
+
+def ingest_site(centre: Centre, done: dict[str, Any]) -> None:
+    """Take in the site's new snapshots; what was done is added to `done`."""
+    for row in discover(centre).iter_rows(named=True):
+        ingested = ingest_snapshot(centre, row)
+        done["snapshots"].append(row["snapshot_id"])
+        for count, value in ingested.items():
+            done[count] += value
 
 
 def load_centre(settings: Business, site: str) -> Centre:
@@ -131,9 +150,7 @@ def discover(centre: Centre) -> pl.DataFrame:
         return pl.DataFrame(schema={"snapshot_id": pl.String})
     ours = arrivals.with_day(pl.concat(found))
     fresh = arrivals.not_ingested(ours, centre.read(SNAPSHOTS, _days(ours)))
-    get_run_logger().info(
-        "%s/%s: %d new snapshots of %d", centre.business.business, centre.site, fresh.height, ours.height
-    )
+    get_run_logger().info("%s: %d new snapshots of %d", centre.name, fresh.height, ours.height)
     return fresh
 
 
@@ -187,7 +204,7 @@ def restore(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> None:
     for folder in folders:
         source = snapshot.root.encode() + (b"/" + folder if folder else b"")
         centre.repository.restore(snapshot.year, snapshot.snapshot_id, source, target / Path(_path(folder)))
-    get_run_logger().info("%d recordings to restore, from %d folders", fresh.height, len(folders))
+    get_run_logger().info("%s: %d recordings to restore, from %d folders", centre.name, fresh.height, len(folders))
 
 
 def _path(name: bytes) -> str:
@@ -225,14 +242,17 @@ def verify(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> pl.DataFr
     restored = _hashed(root, fresh, snapshot)
     wrong = arrivals.damaged(fresh, restored)
     if wrong.height:
-        get_run_logger().warning("%d restored files have wrong bytes; fetching them again", wrong.height)
+        get_run_logger().warning(
+            "%s: %d restored files have wrong bytes; fetching them again", centre.name, wrong.height
+        )
         for path in wrong["path"]:
             Path(_path(join_below(root, path))).unlink(missing_ok=True)
         restore.fn(centre, snapshot, wrong)
         again = _hashed(root, wrong, snapshot)
         restored = arrivals.instead(restored, again)
     get_run_logger().info(
-        "%d of %d restored files verified",
+        "%s: %d of %d restored files verified",
+        centre.name,
         fresh.height - arrivals.damaged(fresh, restored).height,
         fresh.height,
     )
@@ -260,8 +280,8 @@ def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
         for row in ready.iter_rows(named=True)
     )
     for refused in done.refused:
-        get_run_logger().error("not published: %s: %s", refused.key, refused.cause)
-    get_run_logger().info("%d recordings published, %d were there", done.published, done.already)
+        get_run_logger().error("%s: not published: %s: %s", centre.name, refused.key, refused.cause)
+    get_run_logger().info("%s: %d recordings published, %d were there", centre.name, done.published, done.already)
     return done.published
 
 
@@ -374,7 +394,9 @@ def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
     found = documents(calls, notes, recordings, matches, centre.rules.numbers)
     for day in days:
         centre.index.replace(centre.business.business, centre.site, day, found.filter(pl.col("day") == day))
-    get_run_logger().info("%d calls indexed, %d with a recording", found.height, matches.links["call_uid"].n_unique())
+    get_run_logger().info(
+        "%s: %d calls indexed, %d with a recording", centre.name, found.height, matches.links["call_uid"].n_unique()
+    )
 
 
 @task(name="finish", cache_policy=NO_CACHE)

@@ -100,7 +100,7 @@ def trace_site(centre: Centre, days: list[date]) -> Traced:
         part = rows.filter(pl.col("day") == day)
         if part.height or centre.read(TRACE, [day]).height:
             centre.write(TRACE, day, part)
-    get_run_logger().info("%s: %d rows of trace, %s to %s", centre.site, rows.height, days[0], days[-1])
+    get_run_logger().info("%s: %d rows of trace, %s to %s", centre.name, rows.height, days[0], days[-1])
     return Traced(rows.lazy(), traced.clock, traced.matches)
 
 
@@ -126,7 +126,8 @@ def find(centre: Centre, days: list[date], traced: Traced, as_of: date, now: dat
         ledger.append(part)
     together = pl.concat(ledger)
     counts = together["status"].value_counts().sort("status").rows()
-    get_run_logger().info("%s: findings %s", centre.site, ", ".join(f"{n} {status}" for status, n in counts) or "none")
+    told = ", ".join(f"{n} {status}" for status, n in counts)
+    get_run_logger().info("%s: findings: %s", centre.name, told or "none")
     return together
 
 
@@ -179,9 +180,7 @@ def expectations(settings: Business, centres: list[Centre], days: list[date], as
         docs_folder=settings.reports() / "data-docs",
     )
     for row in checked.filter(~pl.col("success")).iter_rows(named=True):
-        get_run_logger().warning(
-            "expectation failed: %s %s, observed %s", row["expectation"], row["column"], row["observed"]
-        )
+        get_run_logger().warning("%s is not as expected: observed %s", row["column"], row["observed"])
     met = int(checked["success"].sum())
     return {"met": met, "failed": checked.height - met}
 

@@ -59,23 +59,17 @@ def table(title: str, columns: list[str], rows: list[list[Any]], *, numbers_from
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show that something is going on, and the run's own messages as they come."""
-    quiet_prefect()
+    show_our_lines()
     with err.status(what):
         yield
 
 
-def quiet_prefect() -> None:
-    """Show our own lines of a run only, without Prefect's and without tracebacks."""
-    handler = _OurLines()
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        logger = logging.getLogger(name)
-        for old in list(logger.handlers):
-            if "Console" in type(old).__name__:
-                logger.removeHandler(old)
+def show_our_lines() -> None:
+    """Show what our own files log in a run, as it comes."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logger = logging.getLogger(name)
         if not any(isinstance(known, _OurLines) for known in logger.handlers):
-            logger.addHandler(handler)
+            logger.addHandler(_OurLines())
 
 
 class _OurLines(logging.Handler):

@@ -23,7 +23,7 @@ from reconcile.frames import FINDINGS, INVENTORY, SUMMARY
 from reconcile.ids import stable_id
 from reconcile.recordings import object_key
 from voxkeep.apply import apply
-from voxkeep.console import out, table
+from voxkeep.console import err, out, table
 from voxkeep.sample import Planted, Sample, make_sample, sample_rules, second_day
 from voxkeep.settings import Settings, load_settings
 
@@ -139,6 +139,7 @@ def _settings(sample: Sample) -> dict[str, Any]:
 
 def _run_day(sample: Sample, day: date, catalog: Catalog | None = None, settings: Settings | None = None) -> str:
     """Run the three flows for a day; with a catalog, tamper with what was ingested before it is reconciled."""
+    err.print(f"[bold]{day}[/]")
     for site in sample.sites[:-1]:
         backup(sample.business, site, day)
     ingest(sample.business)
@@ -217,10 +218,9 @@ def show_demo(demo: Demo) -> None:
     )
     catalog = demo.storage / "catalog"
     here = os.path.relpath(demo.home)
-    docs = demo.storage / "reports" / "meituan" / "data-docs"
     lines = {
         "report": demo.report,
-        "Data Docs": next(iter(sorted(docs.rglob("index.html"))), docs),
+        "Data Docs": demo.storage / "reports" / "meituan" / "data-docs" / "index.html",
         "findings": demo.report.with_name("findings.xlsx"),
         "Parquet": catalog,
         "DuckDB": f"duckdb -c \"FROM '{os.path.relpath(catalog)}/findings/**/*.parquet' SELECT kind, status\"",

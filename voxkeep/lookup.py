@@ -126,7 +126,7 @@ def show_calls(calls: list[dict[str, Any]]) -> Table:
         ]
         for call in calls
     ]
-    title = f"{len(calls)} calls; hear one with `voxkeep get CALL --out FILE`" if calls else "no call fits"
+    title = f"calls: {len(calls)}; hear one with `voxkeep get CALL --out FILE`" if calls else "no call fits"
     return table(title, ["call", "started", "ext.", "number", "talked", "rec."], rows)
 
 

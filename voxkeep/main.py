@@ -49,12 +49,9 @@ def run() -> None:
 
     What nobody foresaw is a defect: its traceback goes to a file, for whoever mends it.
     """
-    from blocks.errors import VoxkeepError as BlocksError  # noqa: PLC0415
-    from reconcile.errors import VoxkeepError as EngineError  # noqa: PLC0415
-
     try:
         app()
-    except (BlocksError, EngineError) as error:
+    except _our_errors() as error:
         print_error(error)
         sys.exit(COULD_NOT_RUN)
     except KeyboardInterrupt:
@@ -65,6 +62,13 @@ def run() -> None:
         sys.exit(COULD_NOT_RUN)
 
 
+def _our_errors() -> tuple[type[Exception], ...]:
+    from blocks.errors import VoxkeepError as OutsideError  # noqa: PLC0415
+    from reconcile.errors import VoxkeepError as EngineError  # noqa: PLC0415
+
+    return OutsideError, EngineError
+
+
 def _use_home(home: Path) -> None:
     """Keep Prefect's own database in our home, unless the user has a server or a home of their own."""
     prefect_home = home.resolve() / "prefect"
@@ -73,6 +77,8 @@ def _use_home(home: Path) -> None:
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # The console shows our own lines instead; Prefect keeps all of them for its UI.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
@@ -153,6 +159,9 @@ def apply(
 
 
 def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    from voxkeep.apply import remembered_business  # noqa: PLC0415
+
+    remembered_business(home, parameters["business"])
     _use_home(home)
     with working(f"{name} {parameters['business']}"):
         result: dict[str, Any] = getattr(import_module(f"flows.{FLOWS[name]}"), name)(**parameters)
@@ -178,11 +187,19 @@ def backup(
     """At the site: extract, inventory, back up with restic, confirm. Every site, where none is named."""
     from voxkeep.apply import remembered_business  # noqa: PLC0415
 
-    sites = [site] if site else list(remembered_business(home, business).sites)
-    results = [_run_flow("backup", home, {"business": business, "site": name, "day": _one_day(day)}) for name in sites]
-    _show_result(results[0], json=json) if site else _show_result(
-        {r["site"]: r["snapshot_id"] for r in results}, json=json
-    )
+    results, failed = [], False
+    for name in [site] if site else list(remembered_business(home, business).sites):
+        try:
+            results.append(_run_flow("backup", home, {"business": business, "site": name, "day": _one_day(day)}))
+        except _our_errors() as error:  # one site's trouble does not keep the others from being safe
+            print_error(error)
+            failed = True
+    if json:
+        print_json({"sites": results})
+    else:
+        for result in results:
+            _show_result(result, json=False)
+    raise typer.Exit(COULD_NOT_RUN if failed else COMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep ingest meituan[/]")
@@ -255,7 +272,8 @@ def get(
     if json:
         print_json({"recordings": written})
         return
-    out.print(table("", ["file", "sha256"], [[row["file"], row["sha256"]] for row in written], numbers_from=9))
+    for row in written:
+        out.print(f"{row['sha256']}  {row['file']}", markup=False, soft_wrap=True)
 
 
 @app.command(

@@ -1,0 +1,128 @@
+"""The demo, and the commands a user goes on with."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+from program import Ended, voxkeep
+
+from reconcile.findings import KINDS
+
+
+class Demo(NamedTuple):
+    """A finished demo: its folder and what it said."""
+
+    folder: Path
+    said: Ended
+
+    def program(self, *words: object) -> Ended:
+        """The program on the demo's business."""
+        return voxkeep(*words, "--home", self.folder / "home")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    return Demo(folder, voxkeep("demo", "--dir", folder, "--calls", 60, "--json"))
+
+
+def content(folder: Path) -> dict[str, str]:
+    """A digest of every file of catalog, index, object store and repositories."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for place in ("catalog", "index", "bucket", "restic")
+        for file in sorted((folder / "storage" / place).rglob("*"))
+        if file.is_file() and "locks" not in file.parts
+    }
+
+
+def test_every_planted_fault_is_found_and_none_invented(demo: Demo) -> None:
+    assert demo.said.code == 0, demo.said.err
+    said = json.loads(demo.said.out)
+    assert said["found"] == said["planted"]
+    assert (said["precision"], said["recall"]) == (1.0, 1.0)
+    assert set(said["planted"]) == {kind.name for kind in KINDS}
+    assert Path(said["report"]).is_file()
+
+
+def test_a_second_demo_over_the_same_folder_changes_nothing(demo: Demo) -> None:
+    before = content(demo.folder)
+    again = voxkeep("demo", "--dir", demo.folder, "--calls", 60, "--json")
+    assert again.code == 0, again.err
+    assert {k: v for k, v in json.loads(again.out).items() if k != "seconds"} == {
+        k: v for k, v in json.loads(demo.said.out).items() if k != "seconds"
+    }
+    assert content(demo.folder) == before
+
+
+def test_status_tells_every_site_and_fits_80_columns(demo: Demo) -> None:
+    ended = demo.program("status")
+    assert ended.code == 0, ended.err
+    assert all(site in ended.out for site in ("meituan/cq", "meituan/bj", "meituan/sz"))
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert json.loads(demo.program("status", "--json").out)
+
+
+def a_call(demo: Demo) -> dict[str, str]:
+    """The newest call that has a recording, and the SHA-256 of that."""
+    trace = pl.read_parquet(str(demo.folder / "storage" / "catalog" / "trace" / "**" / "cq.parquet"))
+    complete = trace.filter((pl.col("coverage") == "complete") & pl.col("published") & pl.col("key").is_not_null())
+    row = complete.sort("started_at").row(-1, named=True)
+    return {"call_id": row["call_id"], "sha256": row["sha256"]}
+
+
+def test_a_call_is_found_by_number_and_by_id_and_its_recording_is_the_sources(demo: Demo, tmp_path: Path) -> None:
+    call = a_call(demo)
+    by_id = json.loads(demo.program("find", "--call", call["call_id"], "--json").out)["calls"]
+    assert {row["call_id"] for row in by_id} == {call["call_id"]}
+    by_number = json.loads(demo.program("find", by_id[0]["callee"] or by_id[0]["caller"], "--json").out)["calls"]
+    assert call["call_id"] in {row["call_id"] for row in by_number}
+    out = tmp_path / "hear"
+    out.mkdir()
+    written = json.loads(demo.program("get", call["call_id"], "--out", out, "--json").out)["recordings"]
+    assert call["sha256"] in {row["sha256"] for row in written}
+    for row in written:
+        assert hashlib.sha256(Path(row["file"]).read_bytes()).hexdigest() == row["sha256"]
+
+
+def test_what_is_not_there_is_told_and_nothing_written(demo: Demo, tmp_path: Path) -> None:
+    assert demo.program("find", "10000000000").code == 1
+    ended = demo.program("get", "no-such-call", "--out", tmp_path / "call.wav")
+    assert ended.code == 2
+    assert "no-such-call" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flow_run_twice_by_hand_changes_nothing(demo: Demo) -> None:
+    before = content(demo.folder)
+    for words in (["backup", "meituan", "--site", "cq", "--day", "2021-01-31"], ["ingest", "meituan"]):
+        ended = demo.program(*words, "--json")
+        assert ended.code == 0, ended.err
+        assert json.loads(ended.out)
+    assert content(demo.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["backup", "nobody"], "nobody"),
+        (["ingest", "nobody"], "nobody"),
+        (["reconcile", "nobody"], "nobody"),
+        (["find"], "number"),
+    ],
+)
+def test_a_mistake_is_one_paragraph_and_exit_code_two(demo: Demo, words: list[str], said: str) -> None:
+    ended = demo.program(*words)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err + ended.out
+
+
+def test_no_secret_is_in_what_the_demo_shows_or_keeps(demo: Demo) -> None:
+    password = (demo.folder / "password").read_bytes()
+    assert password.decode() not in demo.said.out + demo.said.err
+    kept = [file for file in (demo.folder / "storage").rglob("*") if file.is_file() and "restic" not in file.parts]
+    assert not [file for file in kept if password in file.read_bytes()]
