@@ -1,23 +1,19 @@
 """A recordings disk: what lies on it, and what the bytes of each file are. Nothing on it is ever changed."""
 
-import hashlib
 import os
 import stat
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
 import polars as pl
 
-from blocks.audio import AudioHeader, read_header
+from blocks.contents import Contents, read_contents
 from blocks.errors import PermanentError
 from blocks.paths import escape_path, join_below
 
 _INSTANT = pl.Datetime("us", "UTC")
-_CHUNK = 1 << 20
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _NAME, _NUMBER = pl.String(), pl.Int64()
 SCAN_SCHEMA = pl.Schema(
     {"path": _NAME, "size": _NUMBER, "mtime": _INSTANT, "arrived_at": _INSTANT, "mtime_ns": _NUMBER}
@@ -117,7 +113,11 @@ def read_files(
     version = ["path", "size", "mtime_ns"]
     cached = files.select(version).join(known, on=version, how="inner")
     rest = files.join(cached, on=version, how="anti")
-    rows = _in_threads(_read, root, rest)
+    contents = read_contents([join_below(root, path) for path in rest["path"]], recordings=True)
+    rows = [
+        _row(path, size, mtime_ns, content)
+        for (path, size, mtime_ns), content in zip(rest.select(version).rows(), contents, strict=True)
+    ]
     read = pl.DataFrame(rows, schema=_CACHE_SCHEMA, orient="row")
     everything = pl.concat([cached.select(_CACHE_SCHEMA.names()), read])
     if cache:
@@ -131,76 +131,30 @@ def read_files(
 
 
 def hash_files(root: Path, paths: list[str]) -> pl.DataFrame:
-    """path, size, mtime, sha256, md5 of these files below the root; the hashes are null where one cannot be read."""
-    files = pl.DataFrame({"path": paths}, schema={"path": pl.String}).with_columns(size=0, mtime_ns=0)
-    rows = _in_threads(_hash_only, root, files)
-    schema = {name: FILE_SCHEMA[name] for name in ("path", "size", "mtime", "sha256", "md5")}
+    """path, size, mtime, sha256 of these files below the root; all but path are null where one cannot be read."""
+    contents = read_contents([join_below(root, path) for path in paths], recordings=False)
+    rows: list[_Row] = [
+        (path, found.size, _micro(found.mtime_ns), found.sha256) if found else (path, None, None, None)
+        for path, found in zip(paths, contents, strict=True)
+    ]
+    schema = {name: FILE_SCHEMA[name] for name in ("path", "size", "mtime", "sha256")}
     return pl.DataFrame(rows, schema=schema, orient="row").sort("path")
 
 
-def _in_threads(read: Callable[..., _Row], root: Path, files: pl.DataFrame) -> list[_Row]:
-    tasks = files.select("path", "size", "mtime_ns").rows()
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as threads:
-        return list(threads.map(lambda task: read(root, *task), tasks))
-
-
-@dataclass(frozen=True)
-class _Content:
-    status: os.stat_result
-    sha256: str
-    md5: str
-    header: AudioHeader | None
-    still: bool
-
-
-def _content(file: bytes, header_of: Callable[[bytes, int, BinaryIO], AudioHeader] | None = None) -> _Content | None:
-    """The hashes and header of a plain file; None where it cannot be read, or is no plain file any more."""
-    try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with open(handle, "rb", buffering=0) as opened:  # noqa: PTH123
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            return None
-        sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        try:
-            head = piece = opened.read(_CHUNK)
-            while piece:
-                sha256.update(piece)
-                md5.update(piece)
-                piece = opened.read(_CHUNK)
-            header = header_of(head, before.st_size, opened) if header_of else None
-        except OSError:
-            return None
-        after = os.fstat(handle)
-    still = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    return _Content(after, sha256.hexdigest(), md5.hexdigest(), header, still)
-
-
-def _read(root: Path, path: str, size: int, mtime_ns: int) -> _Row:
-    """One row of `_CACHE_SCHEMA`."""
-    content = _content(join_below(root, path), read_header)
+def _row(path: str, size: int, mtime_ns: int, content: Contents | None) -> _Row:
+    """One row of `_CACHE_SCHEMA`: a file that was of this size and mtime when it was scanned."""
     if content is None or content.header is None:
         return path, size, _micro(mtime_ns), *[None] * 7, "unreadable", mtime_ns
-    status = content.status
-    moved = not content.still or (status.st_size, status.st_mtime_ns) != (size, mtime_ns)
+    moved = not content.still or (content.size, content.mtime_ns) != (size, mtime_ns)
     *known, state = content.header
     return (
-        path, status.st_size, _micro(status.st_mtime_ns), content.sha256, content.md5, *known,
-        "in_progress" if moved else state, status.st_mtime_ns,
+        path, content.size, _micro(content.mtime_ns), content.sha256, content.md5, *known,
+        "in_progress" if moved else state, content.mtime_ns,
     )  # fmt: skip
 
 
-def _hash_only(root: Path, path: str, _size: int, _mtime_ns: int) -> _Row:
-    content = _content(join_below(root, path))
-    if content is None:
-        return path, None, None, None, None
-    return path, content.status.st_size, _micro(content.status.st_mtime_ns), content.sha256, content.md5
-
-
 def _micro(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _read_cache(cache: Path | None) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Expectations of the summary, checked by Great Expectations, with Data Docs that can be read offline.
 
-Great Expectations costs 270 MB and seconds to import, so it runs in a process of its own:
-`python -m blocks.expectations FOLDER`.
+Great Expectations costs 270 MB and seconds to import, so it runs in a process of its own,
+`python -m blocks.expectations`, which is told a folder on its standard input.
 """
 
 import json
@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
@@ -28,26 +29,66 @@ _RESULT_SCHEMA = pl.Schema(
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV")
 
 
-def check_expectations(
-    summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path
-) -> pl.DataFrame:
-    """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
+class Expectations:
+    """Great Expectations in a process of its own, which starts up while other work goes on.
 
-    Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same day
-    twice leaves the same rows; docs older than `KEPT_DAYS` days are removed.
-
-    Raises:
-        PermanentError: an expectation could not be evaluated, or Great Expectations failed.
+    Example:
+        >>> with Expectations() as expected:
+        ...     expected.check(summary, coverage_target=0.99, as_of=date(2021, 1, 31), docs_folder=folder)
     """
-    docs_folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
-        folder = Path(name)
-        _with_differences(summary).write_parquet(folder / "summary.parquet")
-        (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
-        _run_apart(folder)
-        results = json.loads((folder / "results.json").read_text())
-        _put_docs(folder / "docs", docs_folder, as_of)
-    return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+
+    def __enter__(self) -> Self:
+        """Start the process, without our secrets in its environment."""
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "blocks.expectations"],
+            env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, whether it was asked or not."""
+        self._process.kill()
+        self._process.communicate()
+
+    def check(self, summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path) -> pl.DataFrame:
+        """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
+
+        Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same
+        day twice leaves the same rows; docs older than `KEPT_DAYS` days are removed. It can be asked once.
+
+        Raises:
+            PermanentError: an expectation could not be evaluated, or Great Expectations failed.
+        """
+        docs_folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
+            folder = Path(name)
+            _with_differences(summary).write_parquet(folder / "summary.parquet")
+            (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
+            self._ask(folder)
+            results = json.loads((folder / "results.json").read_text())
+            _put_docs(folder / "docs", docs_folder, as_of)
+        return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+
+    def _ask(self, folder: Path) -> None:
+        failure = ""
+        try:
+            _, said = self._process.communicate(str(folder), timeout=DEADLINE_SECONDS)
+            if self._process.returncode:
+                failure = (said.strip().splitlines() or ["it said nothing"])[-1]
+        except subprocess.TimeoutExpired:
+            failure = f"it did not end within {DEADLINE_SECONDS} s"
+        if failure:
+            raise PermanentError(
+                operation="check the expectations",
+                subject="the summary",
+                cause=failure,
+                remedy="look whether the summary in the catalog is whole; the findings are there already",
+            )
 
 
 def _with_differences(summary: pl.DataFrame) -> pl.DataFrame:
@@ -60,33 +101,6 @@ def _with_differences(summary: pl.DataFrame) -> pl.DataFrame:
         (pl.col("restored") - pl.col("published")).alias("not_published"),
         pl.col("day").cast(pl.String),
     )
-
-
-def _run_apart(folder: Path) -> None:
-    """Run this module in a process of its own, without our secrets in its environment."""
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    failure = ""
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "blocks.expectations", str(folder)],
-            env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
-        if run.returncode:
-            failure = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
-    except subprocess.TimeoutExpired:
-        failure = f"it did not end within {DEADLINE_SECONDS} s"
-    if failure:
-        raise PermanentError(
-            operation="check the expectations",
-            subject="the summary",
-            cause=failure,
-            remedy="look whether the summary in the catalog is whole; the findings are there already",
-        )
 
 
 def _put_docs(built: Path, docs_folder: Path, as_of: date) -> None:
@@ -194,6 +208,25 @@ def _raised(information: dict[str, Any]) -> bool:
     return bool(information.get("raised_exception")) or any(value.get("raised_exception") for value in nested)
 
 
+def _import_late(*names: str) -> None:
+    """Have these modules loaded when they are first used: half of the time that importing takes is theirs."""
+    for name in names:
+        spec = find_spec(name)
+        if spec and spec.loader:
+            spec.loader = LazyLoader(spec.loader)
+            sys.modules[name] = module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+
+
+def _main() -> None:
+    """Import everything, then wait for the folder to work in."""
+    _import_late("altair", "scipy.stats")
+    import great_expectations  # noqa: F401, PLC0415  # slow and large: only in its own process
+
+    here = Path(sys.stdin.read())
+    if str(here) != ".":
+        (here / "results.json").write_text(json.dumps(_evaluate(here)))
+
+
 if __name__ == "__main__":
-    here = Path(sys.argv[1])
-    (here / "results.json").write_text(json.dumps(_evaluate(here)))
+    _main()

@@ -32,7 +32,7 @@ def join_below(root: Path, text: str) -> bytes:
     Raises:
         PermanentError: the path would leave the root.
     """
-    name = unescape_path(text)
+    name = unescape_path(text) if "%" in text else text.encode()
     if name.startswith(b"/") or b".." in name.split(b"/"):
         raise PermanentError(
             operation="open a file", subject=text, cause=f"its path leaves {root}",

@@ -37,6 +37,8 @@ LISTING_SCHEMA = pl.Schema(
 _CHUNK = 1 << 20
 # As many items as a thread takes from the common iterator at a time.
 _HANDFUL = 32
+# Bytes: below, a file takes less time than handing over the interpreter's lock.
+_SMALL = 256 * 1024
 _EXISTS = 409  # HTTP: Conflict
 
 # key, size, etag, last_modified
@@ -120,9 +122,9 @@ class ObjectStore(Block):
         Raises:
             TransientError, PermanentError: the store takes nothing: unreachable, full, not allowed.
         """
-        shelf = self._shelf()
-        with _told("publish to", self.url), ThreadPoolExecutor(workers or shelf.workers) as threads:
-            runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(items)]
+        shelf, wanted = self._shelf(), list(items)
+        with _told("publish to", self.url), ThreadPoolExecutor(workers or shelf.workers(wanted)) as threads:
+            runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(wanted)]
             try:
                 done = [run.result() for run in runs]
             except BaseException:
@@ -214,25 +216,28 @@ def _handfuls(items: Iterable[Publication]) -> Iterator[list[Publication]]:
 class _Folder:
     """Objects as files. No hard link to a source: restic may rewrite that in place."""
 
-    # The kernel does the work: more threads than processors only get into each other's way.
-    workers = os.cpu_count() or 1
-
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
+
+    def workers(self, items: list[Publication]) -> int:
+        """The kernel does the work of large files; of small ones, threads spend more time waiting for each other."""
+        mean = sum(item.size for item in items) / max(len(items), 1)
+        return 1 if mean < _SMALL else os.cpu_count() or 1
 
     def create(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
 
     def put(self, item: Publication) -> bool:
-        target = self.root / _checked(item.key)
-        if target.exists():
-            return _same(target, item)
-        if target.parent not in self._folders:
+        target = f"{self.root}/{_checked(item.key)}"
+        folder = target.rpartition("/")[0]
+        if folder not in self._folders:
             self.root.stat()  # a disk that is not mounted must not be replaced by a folder of its name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
-        with _nameless(target.parent) as (handle, name):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        if os.path.exists(target):  # noqa: PTH110  # twice as fast, for every object
+            return _same(target, item)
+        with _nameless(folder) as (handle, name):
             _copy(item, handle)
             _remember(handle, item.metadata)
             try:
@@ -272,7 +277,7 @@ class _Folder:
 
 
 @contextmanager
-def _nameless(folder: Path) -> Iterator[tuple[int, str]]:
+def _nameless(folder: str) -> Iterator[tuple[int, str]]:
     """A file in `folder` that vanishes with its writer, and the name by which it can be linked."""
     part = None
     try:
@@ -281,14 +286,14 @@ def _nameless(folder: Path) -> Iterator[tuple[int, str]]:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOTSUP):
             raise
         # NFS and some others have no nameless files; a hidden one is in no listing.
-        part = folder / f".{token_hex(8)}.part"
+        part = f"{folder}/.{token_hex(8)}.part"
         handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     try:
         yield handle, str(part or f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
         if part:
-            part.unlink()
+            Path(part).unlink()
 
 
 def _copy(item: Publication, handle: int) -> None:
@@ -313,9 +318,9 @@ def _source(item: Publication) -> Iterator[FileIO]:
         yield file
 
 
-def _same(target: Path, item: Publication) -> bool:
+def _same(target: str, item: Publication) -> bool:
     """False: it was there already. One of another size is damaged, which a person must see."""
-    size = target.stat().st_size
+    size = Path(target).stat().st_size
     if size != item.size:
         raise _RefusedError(f"the object is there, but has {size} bytes instead of {item.size}")
     return False
@@ -335,11 +340,13 @@ def _remember(handle: int, metadata: dict[str, str]) -> None:
 class _Bucket:
     """Objects in an S3 bucket, below a prefix."""
 
-    workers = 8
-
     def __init__(self, store: S3Store, bucket: S3Store) -> None:
         self.store = store
         self.bucket = bucket
+
+    def workers(self, _items: list[Publication]) -> int:
+        """So many requests at a time."""
+        return 8
 
     def create(self) -> None:
         """Make the bucket, for which obstore has no call: a signed PUT of its address."""

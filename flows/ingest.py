@@ -159,11 +159,11 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
     snapshot = unpack(centre, row)
     inventory = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
     fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
+    listed = list_held.submit(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
     restore(centre, snapshot, fresh)
-    held = list_held(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
     restored = verify(centre, snapshot, fresh)
     published = publish(centre, fresh, restored)
-    quarantined = catalogue(centre, snapshot, inventory, held, restored)
+    quarantined = catalogue(centre, snapshot, inventory, listed.result(), restored)
     index(centre, snapshot, inventory)
     finish(centre, snapshot, inventory)
     return {"restored": restored.height, "published": published, "quarantined": quarantined}

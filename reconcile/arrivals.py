@@ -58,7 +58,7 @@ def held_recordings(inventory: pl.DataFrame, held: pl.DataFrame, snapshot_id: st
 
 
 def restored_recordings(inventory: pl.DataFrame, hashed: pl.DataFrame, snapshot_id: str) -> pl.DataFrame:
-    """RESTORED of the recordings (INVENTORY) whose files lie on the central disk (path, size, mtime, sha256, md5)."""
+    """RESTORED of the recordings (INVENTORY) whose files lie on the central disk (path, size, mtime, sha256)."""
     keys = inventory.select("business", "site", "day", "recording_id", "path")
     joined = hashed.drop_nulls("sha256").join(keys, on="path", how="inner")
     joined = joined.with_columns(pl.lit(snapshot_id).alias("snapshot_id"))

@@ -197,7 +197,6 @@ RESTORED = Frame(
         "size": Column(pl.Int64, "bytes"),
         "mtime": Column(INSTANT, "last change of the content"),
         "sha256": Column(pl.String, "SHA-256 of the restored bytes, hex"),
-        "md5": Column(pl.String, "MD5 of the restored bytes, hex"),
     },
 )
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from tables import BUSINESS, DAY, SITE
 
-from blocks.expectations import check_expectations
+from blocks.expectations import Expectations
 from reconcile.frames import SUMMARY
 
 
@@ -25,7 +25,8 @@ def summary(**columns: Any) -> pl.DataFrame:
 
 def failed(tmp_path: Path, frame: pl.DataFrame, coverage_target: float = 0.9) -> set[str]:
     """The columns that are not as expected."""
-    checked = check_expectations(frame, coverage_target=coverage_target, as_of=DAY, docs_folder=tmp_path / "docs")
+    with Expectations() as expected:
+        checked = expected.check(frame, coverage_target=coverage_target, as_of=DAY, docs_folder=tmp_path / "docs")
     return set(checked.filter(~pl.col("success"))["column"])
 
 
@@ -67,6 +68,12 @@ def test_the_same_day_again_leaves_one_set_of_docs_and_old_ones_go(tmp_path: Pat
 
 def test_two_rows_of_one_partition_are_not_as_expected(tmp_path: Path) -> None:
     assert failed(tmp_path, pl.concat([summary(), summary()])) == {"business, site, day"}
+
+
+def test_one_that_is_not_asked_ends_at_once() -> None:
+    with Expectations() as expected:
+        pass
+    assert expected._process.returncode is not None
 
 
 @pytest.mark.parametrize("secret", ["PREFECT_API_KEY", "VOXKEEP_PASSWORD"])

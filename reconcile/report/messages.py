@@ -29,7 +29,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "verdict_clear": ("没有未解决的问题。", "There are no open findings."),
     "calls": ("通话", "Calls"),
-    "calls_expecting": ("应有录音", "Must have a recording"),
+    "calls_expecting": ("应有录音", "Due a recording"),
     "recordings": ("录音", "Recordings"),
     "volume": ("数据量", "Volume"),
     "hours": ("录音时长", "Audio"),
