@@ -1,4 +1,4 @@
-"""What a recording is, by its header: never by its extension.
+"""What a recording is, by its header; by its extension only where the format has no header at all.
 
 RIFF/WAVE is read here: it is the hot path, and a container library does not tell that a file ends too early.
 Everything else is asked of FFmpeg, through PyAV, which may read these formats only: some of its others, playlists
@@ -33,6 +33,13 @@ _GSM_FRAME, _GSM_MAGIC, _GSM_FRAME_MS = 33, 0xD, 20
 _IN_DS64 = 0xFFFFFFFF
 _UNKNOWN_SIZES = (0, _IN_DS64)
 _HIGHEST_RATE = 768_000
+# Asterisk's formats without a header (docs.asterisk.org, "Asterisk Audio and Video Capabilities"), by extension:
+# codec, samples a second, bytes a second.
+_RAW = {
+    "ulaw": ("pcm_mulaw", 8000, 8000), "ul": ("pcm_mulaw", 8000, 8000), "mu": ("pcm_mulaw", 8000, 8000),
+    "alaw": ("pcm_alaw", 8000, 8000), "al": ("pcm_alaw", 8000, 8000), "sln": ("pcm_s16le", 8000, 16000),
+    "sln16": ("pcm_s16le", 16000, 32000), "g722": ("adpcm_g722", 16000, 8000), "g729": ("g729", 8000, 1000),
+}  # fmt: skip
 _FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wv"
 
 
@@ -51,7 +58,7 @@ EMPTY = AudioHeader(None, None, None, None, None, "empty")
 UNDECODABLE = AudioHeader(None, None, None, None, None, "undecodable")
 
 
-def read_header(head: bytes, size: int, file: BinaryIO) -> AudioHeader:
+def read_header(head: bytes, size: int, file: BinaryIO, extension: str = "") -> AudioHeader:
     """The header of a file of `size` bytes that begins with `head`; `file` is read only where its head says too little.
 
     Whatever the bytes are, this raises nothing: what cannot be understood is `undecodable`.
@@ -62,6 +69,9 @@ def read_header(head: bytes, size: int, file: BinaryIO) -> AudioHeader:
         return _read_wave(head, size) or _ask_ffmpeg(file)
     if size % _GSM_FRAME == 0 and all(byte >> 4 == _GSM_MAGIC for byte in head[::_GSM_FRAME]):
         return AudioHeader("gsm", "gsm", 8000, 1, size // _GSM_FRAME * _GSM_FRAME_MS, "ok")
+    if extension in _RAW:
+        codec, rate, byte_rate = _RAW[extension]
+        return AudioHeader("raw", codec, rate, 1, size * 1000 // byte_rate, "ok")
     return _ask_ffmpeg(file)
 
 

@@ -81,7 +81,8 @@ def read_content(file: bytes, *, recordings: bool) -> Contents | None:
         except OSError:
             return None
         after = os.fstat(handle)
-        header = read_header(head, after.st_size, opened) if recordings else None
+        extension = os.fsdecode(file.rpartition(b".")[2]).lower()
+        header = read_header(head, after.st_size, opened, extension) if recordings else None
     still = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     return Contents(
         after.st_size, after.st_mtime_ns, sha256.hexdigest(), md5.hexdigest() if md5 else None, header, still

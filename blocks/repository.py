@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -109,7 +109,7 @@ class Repository(Block):
         parent: str | None = None,
         on_progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> Backup:
-        """Take one snapshot of the sources, uncompressed.
+        """Take one snapshot of the sources, uncompressed; the year's repository is made where there is none yet.
 
         A source file that could not be read makes it incomplete, which is told and not fatal.
         """
@@ -125,12 +125,11 @@ class Repository(Block):
             elif message.get("message_type") == "status" and on_progress:
                 on_progress(message)
 
-        call = self._run(
-            year,
-            [*arguments, "--", *(bytes(source) for source in sources)],
-            allowed=(0, INCOMPLETE),
-            on_line=hear,
-        )
+        arguments += ["--", *(bytes(source) for source in sources)]
+        call = self._run(year, arguments, allowed=(0, INCOMPLETE, NO_REPOSITORY), on_line=hear)
+        if call.code == NO_REPOSITORY:
+            self.create(year)
+            call = self._run(year, arguments, allowed=(0, INCOMPLETE), on_line=hear)
         return Backup(
             snapshot_id=summary["snapshot_id"],
             files_new=summary["files_new"],
@@ -139,24 +138,6 @@ class Repository(Block):
             complete=call.code == 0,
             complaint=call.complaint,
         )
-
-    def changed_folders(self, year: int, older: str, newer: str, below: Path) -> list[bytes]:
-        """The folders under `below` in which `newer` has files that `older` has not, or has otherwise.
-
-        A folder whose name restic cannot print without loss is answered by the nearest one above it that it can.
-        """
-        call = self._run(year, ["diff", "--json", "--no-lock", older, newer])
-        prefix = f"{below}/"
-        folders = set()
-        for message in call.messages():
-            path = str(message.get("path", ""))
-            if message.get("modifier", "-") == "-" or path.endswith("/") or not path.startswith(prefix):
-                continue
-            folder = PurePosixPath(path).parent
-            while UNDECODABLE in str(folder):
-                folder = folder.parent
-            folders.add(bytes(folder))
-        return sorted(folders)
 
     def restore(self, year: int, snapshot_id: str, folder: Path | bytes, target: Path) -> None:
         """Put the snapshot's `folder` into `target`; what is there with the same size and mtime is left alone."""

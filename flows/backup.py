@@ -298,7 +298,6 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
     if last and last.year == until.year and last.content == content:
         logger.info("%s: nothing has changed since snapshot %s", place.name, last.snapshot_id[:8])
         return last.snapshot_id
-    place.repository.create(until.year)
     run = flow_run.get_name() or "by-hand"
     tags = [
         "latest",

@@ -41,6 +41,11 @@ def test_a_year_without_repository_has_no_snapshots(repository: Repository) -> N
     assert repository.snapshots(YEAR).height == 0
 
 
+def test_the_first_backup_makes_the_repository(repository: Repository, source: Path) -> None:
+    taken = repository.backup(YEAR, [source], host="one", tags=["latest"])
+    assert repository.snapshots(YEAR)["snapshot_id"].to_list() == [taken.snapshot_id]
+
+
 def test_a_snapshot_carries_its_tags_and_paths(repository: Repository, source: Path) -> None:
     repository.create(YEAR)
     taken = take(repository, source)

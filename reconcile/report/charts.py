@@ -4,6 +4,8 @@ from html import escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 860, 190, 48, 26
 WIDEST_BAR = 56
+# More would overlap on a telephone.
+MOST_LABELS = 10
 
 
 def trend(days: list[tuple[str, int, float | None]], label: str) -> str:
@@ -12,7 +14,10 @@ def trend(days: list[tuple[str, int, float | None]], label: str) -> str:
         return ""
     top = max(count for _, count, _ in days) or 1
     step = (WIDTH - LEFT - 44) / len(days)
-    bars = [_bar(place, step, day, count, top) for place, (day, count, _) in enumerate(days)]
+    labelled = len(days) // MOST_LABELS + 1
+    bars = [
+        _bar(place, step, (day, count), top, label=place % labelled == 0) for place, (day, count, _) in enumerate(days)
+    ]
     points = [(LEFT + step * (place + 0.5), _y(share)) for place, (_, _, share) in enumerate(days) if share is not None]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in points)
@@ -38,7 +43,8 @@ def _axes(top: int) -> str:
     return "".join(lines)
 
 
-def _bar(place: int, step: float, day: str, count: int, top: int) -> str:
+def _bar(place: int, step: float, bar: tuple[str, int], top: int, *, label: bool) -> str:
+    day, count = bar
     width = min(step * 0.64, WIDEST_BAR)
     x = LEFT + step * (place + 0.5) - width / 2
     y = _y(count / top)
@@ -47,5 +53,5 @@ def _bar(place: int, step: float, day: str, count: int, top: int) -> str:
     return (
         f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2">'
         f"<title>{escape(day)}: {count:,}</title></rect>"
-        f'<text x="{middle:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(day[5:])}</text>'
+        + (f'<text x="{middle:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(day[5:])}</text>' if label else "")
     )
