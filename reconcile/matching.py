@@ -60,7 +60,7 @@ def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matche
         elif rule == "key":
             found, tied = _by_key(free_legs, free_files, rules.matching)
         else:
-            taken = pl.concat([links["call_uid"], ties["call_uid"].drop_nulls()])
+            taken = pl.concat([links["call_uid"], ties.filter("owner")["call_uid"].drop_nulls()])
             clock = clock_offsets(legs, files, links)
             found, tied = settle(by_nearest(legs, free_files, taken, clock, rules.matching), "nearest")
         links, ties = pl.concat([links, found]), pl.concat([ties, tied])

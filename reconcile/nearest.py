@@ -63,7 +63,7 @@ def by_nearest(
         .join(clock, on=["site", "day"], how="left")
         .with_columns(pl.col("offset_seconds").fill_null(0.0))
     )
-    corrected = pl.col("started_at") - pl.duration(microseconds=(pl.col("offset_seconds") * 1e6).cast(pl.Int64))
+    corrected = pl.col("started_at") - pl.duration(microseconds=(pl.col("offset_seconds") * 1e6).round().cast(pl.Int64))
     timed = timed.with_columns(corrected.alias("at"))
     return pl.concat([_nearest_with(free, timed.filter(gives_only(fields)), fields, rules) for fields in FIELD_SETS])
 

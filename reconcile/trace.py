@@ -229,7 +229,7 @@ def _station_indexed(rows: pl.LazyFrame, indexed: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _with_duplicates(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows with `duplicate_of`: a recording with the same bytes as another one of its call, or without a call.
+    """The rows with `duplicate_of`: a recording with the same bytes as another one of its leg, or without a call.
 
     Of several equal files the one with a call, then the oldest, then the one with the shortest path is the original.
     """
