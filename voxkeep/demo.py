@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -218,19 +219,27 @@ def show_demo(demo: Demo) -> None:
     )
     catalog = demo.storage / "catalog"
     here = os.path.relpath(demo.home)
+    findings = os.path.relpath(catalog / "findings" / "**" / "*.parquet")
     lines = {
         "report": demo.report,
         "Data Docs": demo.storage / "reports" / "meituan" / "data-docs" / "index.html",
         "findings": demo.report.with_name("findings.xlsx"),
         "Parquet": catalog,
-        "DuckDB": f"duckdb -c \"FROM '{os.path.relpath(catalog)}/findings/**/*.parquet' SELECT kind, status\"",
-        "find a call": f"voxkeep find {demo.a_number} --home {here}",
-        "how things stand": f"voxkeep status --home {here}",
-        "Prefect's UI": f"PREFECT_HOME={here}/prefect prefect server start",
+        "Polars": f"{_beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
+        "find a call": f"{_beside('voxkeep')} find {demo.a_number} --home {here}",
+        "how things stand": f"{_beside('voxkeep')} status --home {here}",
+        "Prefect's UI": f"PREFECT_HOME={here}/prefect {_beside('prefect')} server start",
     }
     for name, where in lines.items():
         shown = os.path.relpath(where) if isinstance(where, Path) else where
         out.print(f"{name + ':':18}{shown}", markup=False, soft_wrap=True)
+
+
+def _beside(program: str) -> str:
+    """A program of this environment, as it can be called from here."""
+    mine = Path(sys.executable).with_name(program)
+    found = shutil.which(program)
+    return program if found and Path(found) == mine else os.path.relpath(mine)
 
 
 __all__ = ["Demo", "run_demo", "show_demo", "tamper"]
