@@ -40,7 +40,7 @@ _RAW = {
     "alaw": ("pcm_alaw", 8000, 8000), "al": ("pcm_alaw", 8000, 8000), "sln": ("pcm_s16le", 8000, 16000),
     "sln16": ("pcm_s16le", 16000, 32000), "g722": ("adpcm_g722", 16000, 8000), "g729": ("g729", 8000, 1000),
 }  # fmt: skip
-_FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wv"
+_FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
 
 
 class AudioHeader(NamedTuple):
