@@ -118,7 +118,12 @@ def test_a_format_without_header_is_known_by_its_extension_and_a_wave_is_a_wave_
 
 @pytest.mark.parametrize(
     ("container", "encoder", "codec"),
-    [("mp3", "libmp3lame", "mp3"), ("matroska", "flac", "flac"), ("flac", "flac", "flac")],
+    [
+        ("mp3", "libmp3lame", "mp3"),
+        ("aiff", "pcm_s16be", "pcm_s16be"),
+        ("au", "pcm_mulaw", "pcm_mulaw"),
+        ("flac", "flac", "flac"),
+    ],
 )
 def test_other_containers_are_asked_of_ffmpeg(tmp_path: Path, container: str, encoder: str, codec: str) -> None:
     file = tmp_path / "sound"

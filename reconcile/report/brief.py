@@ -22,7 +22,8 @@ def render_brief(data: ReportData, language: Language) -> str:
     lines.append("")
     kinds = open_findings(data).group_by("kind", "severity", maintain_order=True).agg(pl.len().alias("n"))
     for kind, severity, n in kinds.head(_KINDS).iter_rows():
-        lines.append(f"- {say(f'kind_{kind}', language)}（{say(f'severity_{severity}', language)}）: {n:,}")
+        words = {"kind": say(f"kind_{kind}", language), "severity": say(f"severity_{severity}", language)}
+        lines.append(say("kind_line", language, n=f"{n:,}", **words))
     lines += [
         "",
         say("changes_text", language, opened=found.opened, resolved=found.resolved, carried=found.carried),

@@ -29,6 +29,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "verdict_clear": ("没有未解决的问题。", "There are no open findings."),
     "calls": ("通话", "Calls"),
+    "kind_line": ("- {kind}（{severity}）：{n}", "- {kind} ({severity}): {n}"),
     "calls_expecting": ("应有录音", "Due a recording"),
     "recordings": ("录音", "Recordings"),
     "volume": ("数据量", "Volume"),

@@ -1,0 +1,166 @@
+"""The report: what people see, and what nobody may."""
+
+import csv
+import io
+import re
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+from openpyxl import load_workbook
+from tables import BUSINESS, DAY, SITE, Row, finding, findings
+
+from reconcile.findings import KINDS
+from reconcile.frames import FILE_TYPES, SNAPSHOTS, SUMMARY
+from reconcile.report import Language, ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.report.charts import trend
+from reconcile.report.masking import masked
+from reconcile.report.messages import MESSAGES
+
+NOW = datetime(2021, 2, 1, 0, 30, tzinfo=UTC)
+NUMBER = "15372388463"
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
+
+
+def summary(**columns: object) -> Row:
+    """A row of SUMMARY: a good day of ten calls."""
+    zeros = dict.fromkeys(SUMMARY.columns, 0)
+    good = dict.fromkeys(("calls", "calls_expecting", "legs", "complete", "recordings", "in_snapshot"), 10)
+    good |= dict.fromkeys(("restored", "published", "indexed"), 10)
+    return zeros | good | {"business": BUSINESS, "site": SITE, "day": DAY, "coverage": 1.0, "seconds": 50.0} | columns
+
+
+def report(*found: Row, days: tuple[Row, ...] = (summary(),)) -> ReportData:
+    return ReportData(
+        business=BUSINESS, title="美团 <催收>", as_of=DAY, generated_at=NOW, time_zone="Asia/Shanghai", days=(DAY,),
+        summary=pl.DataFrame(list(days), schema=SUMMARY.schema), file_types=FILE_TYPES.empty(),
+        findings=findings(*found), snapshots=SNAPSHOTS.empty(), sites=((SITE, "重庆"),),
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """The addresses that a page would load, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the addresses of the tag."""
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        """Note the text."""
+        self.text += data
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_needs_nothing_from_outside(language: Language) -> None:
+    html = render_page(report(finding("a")), language)
+    assert [address for address in Page(html).loads if not address.startswith(("#", "data:"))] == []
+    assert not re.search(r"@import|url\((?!data:)", html)
+
+
+def test_a_page_is_in_both_languages_and_begins_in_the_one_asked_for() -> None:
+    for language in LANGUAGES:
+        html = render_page(report(finding("a")), language)
+        assert f'data-language="{language}"' in html.partition("<head>")[0]
+        for message in MESSAGES["attention"]:
+            assert message in html
+
+
+def test_every_message_has_both_languages_with_the_same_values() -> None:
+    for name, (chinese, english) in MESSAGES.items():
+        assert chinese
+        assert english
+        assert set(re.findall(r"{(\w+)", chinese)) == set(re.findall(r"{(\w+)", english)), name
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_every_kind_of_finding_has_its_name_in_both_languages(kind: str) -> None:
+    html = render_page(report(finding("a", kind=kind)), "zh")
+    for name in MESSAGES[f"kind_{kind}"]:
+        assert name in html
+
+
+def test_what_a_source_says_is_shown_and_never_run() -> None:
+    hostile = "<script>alert(1)</script>"
+    html = render_page(report(finding("a", subject=hostile, expected='"><img src=x>', actual="</td>{{ 7 * 7 }}")), "zh")
+    page = Page(html)
+    assert hostile not in html
+    assert hostile in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert "x" not in page.loads
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_full_number_is_in_anything_that_is_sent(language: Language) -> None:
+    data = report(
+        finding("a", subject=f"01/31/2049_{NUMBER}_20210131114129.wav3", expected=f"call {NUMBER}", actual=NUMBER)
+    )
+    book = load_workbook(io.BytesIO(render_workbook(data.findings, data.summary, NOW)))
+    cells = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
+    for text in (
+        render_page(data, language),
+        render_brief(data, language),
+        findings_csv(data.findings).decode(),
+        *cells,
+    ):
+        assert NUMBER not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (NUMBER, "153******63"),
+        ("02388650002", "023******02"),
+        ("extension 2049, 5 s", "extension 2049, 5 s"),
+        ("20210131114129.wav", "20210131114129.wav"),
+        ("sha256 0123456789ab", "sha256 0123456789ab"),
+    ],
+)
+def test_a_number_is_masked_and_a_time_is_not(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_nothing_becomes_a_formula_in_a_spreadsheet(formula: str) -> None:
+    found = findings(finding("a", subject=formula))
+    (row,) = csv.DictReader(io.StringIO(findings_csv(found).decode("utf-8-sig"), newline=""))
+    assert row["subject"] == f"'{formula}"
+    sheet = load_workbook(io.BytesIO(render_workbook(found, SUMMARY.empty(), NOW)))["findings"]
+    assert {cell.data_type for cell in sheet[2]} <= {"s", "n", "d"}
+
+
+def test_a_day_of_nothing_is_a_page_too() -> None:
+    data = report(days=())
+    for language in LANGUAGES:
+        assert MESSAGES["no_data"][LANGUAGES.index(language)] in render_page(data, language)
+        assert render_brief(data, language)
+
+
+def test_a_day_of_very_many_findings_is_a_page_that_opens() -> None:
+    many = render_page(report(*(finding(f"{n:016x}", subject=f"call c{n}") for n in range(10_000))), "zh")
+    assert len(many) < 2_000_000
+    assert "10,000" in many
+
+
+def test_the_brief_says_what_is_open_and_fits_a_chat() -> None:
+    brief = render_brief(report(*(finding(f"{n}", kind="recording_orphan") for n in range(3))), "en")
+    assert "3" in brief
+    assert MESSAGES["kind_recording_orphan"][1] in brief
+    assert "（" not in brief
+    assert len(brief.encode()) < 2_000
+
+
+def test_the_same_data_gives_the_same_page() -> None:
+    data = report(finding("a"), finding("b", kind="recording_orphan"))
+    assert render_page(data, "zh") == render_page(data, "zh")
+
+
+def test_a_trend_labels_no_more_days_than_fit_a_telephone() -> None:
+    days = [(date(2021, 1, n).isoformat(), n, 1.0) for n in range(1, 31)]
+    assert trend(days, "trend").count('text-anchor="middle"') <= 10
