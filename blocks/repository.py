@@ -13,6 +13,7 @@ import polars as pl
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+from blocks.errors import PermanentError
 from blocks.paths import escape_path
 from blocks.restic import Call, run_restic
 
@@ -69,16 +70,38 @@ class Repository(Block):
     )
 
     def create(self, year: int) -> bool:
-        """Make the year's repository; False when it was there already."""
+        """Make the year's repository; False when it was there already.
+
+        Raises:
+            PermanentError: the site's folder is not there.
+        """
         if self._run(year, ["cat", "config", "--no-lock"], allowed=(0, NO_REPOSITORY)).code == 0:
             return False
-        if self._is_folder():
-            Path(self.location).mkdir(parents=True, exist_ok=True)
+        self._check_folder()
         self._run(year, ["init", "--json"])
         return True
 
+    def make_folder(self) -> None:
+        """Make the site's folder, once, when the site is set up: where it is gone later, a disk is not mounted."""
+        if self._is_folder():
+            Path(self.location).mkdir(parents=True, exist_ok=True)
+
+    def _check_folder(self) -> None:
+        if self._is_folder() and not Path(self.location).is_dir():
+            raise PermanentError(
+                operation="use the repositories",
+                subject=self.location,
+                cause="there is no such folder, and a new one would hide that the old one is gone",
+                remedy="mount the disk; where nothing was ever backed up, make the folder",
+            )
+
     def years(self) -> list[int]:
-        """The years that have a repository (folder repositories only), in order."""
+        """The years that have a repository (folder repositories only), in order.
+
+        Raises:
+            PermanentError: the site's folder is not there.
+        """
+        self._check_folder()
         root = Path(self.location)
         return sorted(int(found.parent.name) for found in root.glob("[0-9][0-9][0-9][0-9]/config"))
 

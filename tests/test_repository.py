@@ -15,7 +15,9 @@ YEAR = 2021
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    return Repository(location=str(tmp_path / "restic"), password="secret of the tests", deadline_seconds=60)
+    made = Repository(location=str(tmp_path / "restic"), password="secret of the tests", deadline_seconds=60)
+    made.make_folder()
+    return made
 
 
 @pytest.fixture
@@ -39,6 +41,14 @@ def test_creating_a_repository_twice_is_harmless(repository: Repository) -> None
 
 def test_a_year_without_repository_has_no_snapshots(repository: Repository) -> None:
     assert repository.snapshots(YEAR).height == 0
+
+
+def test_a_disk_that_is_not_mounted_gets_no_repository_and_is_told(repository: Repository, source: Path) -> None:
+    Path(repository.location).rmdir()
+    for use in (lambda: take(repository, source), repository.years):
+        with pytest.raises(PermanentError, match="mount the disk"):
+            use()
+    assert not Path(repository.location).exists()
 
 
 def test_the_first_backup_makes_the_repository(repository: Repository, source: Path) -> None:

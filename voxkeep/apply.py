@@ -86,6 +86,8 @@ def apply(settings: Settings, home: Path) -> dict[str, str]:
         if isinstance(block, ObjectStore):
             block.create()
         outcome[reference] = _save(block, document)
+        if isinstance(block, Repository) and outcome[reference] == "created":
+            block.make_folder()
     remember(settings, home)
     return outcome
 
