@@ -111,7 +111,8 @@ def run_bare(folder: Path) -> float:
     os.sync()
     began = time.perf_counter()
     subprocess.run([*restic, "backup", "--compression", "off", str(HERE / "source")], env=environment, check=True)
-    subprocess.run([*restic, "restore", "latest", "--target", str(folder / "restored")], env=environment, check=True)
+    target = ["--target", str(folder / "restored")]
+    subprocess.run([*restic, "restore", "latest", *target], env=environment, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 

@@ -25,6 +25,8 @@ _BLOCK_CODECS = ("adpcm_ms", "adpcm_ima_wav")
 _FORMAT_BYTES, _BLOCK_SAMPLES_BYTES, _EXTENSIBLE_BYTES = 16, 20, 26
 _DS64_BYTES, _FACT_BYTES = 16, 4
 _SMALLEST_WAVE = 44
+# No chunk before the data that we read is longer, and no recording has more of them.
+_LONGEST_CHUNK, _MOST_CHUNKS = 64, 1000
 # MS-GSM packs two frames of 160 samples into 65 bytes.
 _GSM_SAMPLES = 320
 # A raw GSM 06.10 frame: 33 bytes that begin with the half byte 0xD, 20 ms.
@@ -33,6 +35,7 @@ _GSM_FRAME, _GSM_MAGIC, _GSM_FRAME_MS = 33, 0xD, 20
 _IN_DS64 = 0xFFFFFFFF
 _UNKNOWN_SIZES = (0, _IN_DS64)
 _HIGHEST_RATE = 768_000
+_LONGEST_MS = 10 * 365 * 86_400_000
 # Asterisk's formats without a header (docs.asterisk.org, "Asterisk Audio and Video Capabilities"), by extension:
 # codec, samples a second, bytes a second.
 _RAW = {
@@ -40,7 +43,7 @@ _RAW = {
     "alaw": ("pcm_alaw", 8000, 8000), "al": ("pcm_alaw", 8000, 8000), "sln": ("pcm_s16le", 8000, 16000),
     "sln16": ("pcm_s16le", 16000, 32000), "g722": ("adpcm_g722", 16000, 8000), "g729": ("g729", 8000, 1000),
 }  # fmt: skip
-_FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+_FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wv"
 
 
 class AudioHeader(NamedTuple):
@@ -66,7 +69,7 @@ def read_header(head: bytes, size: int, file: BinaryIO, extension: str = "") -> 
     if size == 0:
         return EMPTY
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _read_wave(head, size) or _ask_ffmpeg(file)
+        return _read_wave(head, size, file)
     if size % _GSM_FRAME == 0 and all(byte >> 4 == _GSM_MAGIC for byte in head[::_GSM_FRAME]):
         return AudioHeader("gsm", "gsm", 8000, 1, size // _GSM_FRAME * _GSM_FRAME_MS, "ok")
     if extension in _RAW:
@@ -75,30 +78,36 @@ def read_header(head: bytes, size: int, file: BinaryIO, extension: str = "") -> 
     return _ask_ffmpeg(file)
 
 
-def _read_wave(head: bytes, size: int) -> AudioHeader | None:
-    """Walk the chunks up to the data; None where that begins beyond the head.
-
-    What the header promises is held against what the file has.
-    """
+def _read_wave(head: bytes, size: int, file: BinaryIO) -> AudioHeader:
+    """Walk the chunks up to the data; what the header promises is held against what the file has."""
     place, form, samples, big = 12, None, None, None
-    while place + 8 <= len(head):
-        name, length = head[place : place + 4], struct.unpack_from("<I", head, place + 4)[0]
+    for _ in range(_MOST_CHUNKS):
         body = place + 8
-        there = min(length, len(head) - body)
+        if body > size:
+            break
+        start = _bytes_at(head, file, place, 8 + _LONGEST_CHUNK)
+        name, length, chunk = start[:4], int.from_bytes(start[4:8], "little"), start[8:]
+        there = min(length, len(chunk))
         if name == b"ds64" and there >= _DS64_BYTES:
-            big = struct.unpack_from("<Q", head, body + 8)[0]
+            big = struct.unpack_from("<Q", chunk, 8)[0]
         elif name == b"fmt " and there >= _FORMAT_BYTES:
-            form = _read_format(head[body : body + there])
+            form = _read_format(chunk[:there])
         elif name == b"fact" and there >= _FACT_BYTES:
-            samples = struct.unpack_from("<I", head, body)[0]
+            samples = struct.unpack_from("<I", chunk)[0]
         elif name == b"data":
             return _with_data(form, samples, big if length == _IN_DS64 and big else length, size - body)
         place = body + length + length % 2
-    if place + 8 <= size:
-        return None
     if form is None:
         return AudioHeader("wav", None, None, None, None, "truncated" if size < _SMALLEST_WAVE else "undecodable")
     return AudioHeader("wav", form.codec, form.rate, form.channels, 0, "truncated" if place > size else "empty")
+
+
+def _bytes_at(head: bytes, file: BinaryIO, place: int, length: int) -> bytes:
+    """So many bytes of the file from there, or as many as it has; read only where the head does not reach."""
+    if place + length <= len(head):
+        return head[place : place + length]
+    file.seek(place)
+    return file.read(length)
 
 
 class _Format(NamedTuple):
@@ -165,6 +174,8 @@ def _ask_ffmpeg(file: BinaryIO) -> AudioHeader:
             if stream is None or codec is None or not 0 < codec.sample_rate <= _HIGHEST_RATE:
                 return UNDECODABLE
             length = _ffmpeg_duration_ms(container, stream)
+            if not codec.channels or not 0 <= length < _LONGEST_MS:
+                return UNDECODABLE
             name = container.format.name.split(",")[0]
             return AudioHeader(
                 name, codec.codec.canonical_name, codec.sample_rate, codec.channels, length, "ok" if length else "empty"

@@ -18,6 +18,12 @@ from blocks.audio import AudioHeader, read_header
 _CHUNK = 1 << 20
 # Fewer files are read before another process has started.
 _FEW = 64
+_MOST_NS = 2**63 - 1
+
+
+def mtime_ns(status: os.stat_result) -> int:
+    """When a file's content was last changed, in ns since 1970: at most what 64 bits hold, which is in 2262."""
+    return min(max(status.st_mtime_ns, -_MOST_NS), _MOST_NS)
 
 
 class Contents(NamedTuple):
@@ -66,10 +72,11 @@ def read_content(file: bytes, *, recordings: bool) -> Contents | None:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(handle)
+        return None
     with open(handle, "rb", buffering=0) as opened:  # noqa: PTH123
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            return None
         try:
             head = piece = opened.read(_CHUNK)
             sha256, md5 = hashlib.sha256(head), hashlib.md5(head, usedforsecurity=False) if recordings else None
@@ -84,9 +91,7 @@ def read_content(file: bytes, *, recordings: bool) -> Contents | None:
         extension = os.fsdecode(file.rpartition(b".")[2]).lower()
         header = read_header(head, after.st_size, opened, extension) if recordings else None
     still = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    return Contents(
-        after.st_size, after.st_mtime_ns, sha256.hexdigest(), md5.hexdigest() if md5 else None, header, still
-    )
+    return Contents(after.st_size, mtime_ns(after), sha256.hexdigest(), md5.hexdigest() if md5 else None, header, still)
 
 
 def _main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from blocks.contents import Contents, read_contents
+from blocks.contents import Contents, mtime_ns, read_contents
 from blocks.errors import PermanentError
 from blocks.paths import escape_path, join_below
 
@@ -93,7 +93,7 @@ def _take(entry: os.DirEntry[bytes], name: bytes, files: list[_Row], refused: li
     except FileNotFoundError:
         return
     if stat.S_ISREG(status.st_mode):
-        files.append((escape_path(name), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        files.append((escape_path(name), status.st_size, mtime_ns(status), status.st_ctime_ns))
         return
     kind = next((word for test, word in _KINDS if test(status.st_mode)), "device")
     refused.append((escape_path(name), kind, f"it is a {kind}, not a file"))
@@ -163,7 +163,7 @@ def _read_cache(cache: Path | None) -> pl.DataFrame:
         return _CACHE_SCHEMA.to_frame()
     try:
         known = pl.read_parquet(cache)
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return _CACHE_SCHEMA.to_frame()
     return known if known.schema == _CACHE_SCHEMA else _CACHE_SCHEMA.to_frame()
 

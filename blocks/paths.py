@@ -6,19 +6,21 @@ from pathlib import Path
 
 from blocks.errors import PermanentError
 
-# Escaped: bytes that are not UTF-8 (surrogates here), `%` itself, and control characters.
-_ESCAPED = re.compile("[\udc80-\udcff%\x00-\x1f\x7f]")
+# Escaped: `%` itself, control characters, and what ends a line or turns the direction of reading; beside bytes that
+# are not UTF-8, which are surrogates here.
+UNPRINTABLE = r"%\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_ESCAPED = re.compile(f"[\udc80-\udcff{UNPRINTABLE}]")
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 
 
 def escape_path(raw: bytes) -> str:
-    r"""The path as text; bytes that are not UTF-8, control characters and `%` become `%XX`.
+    r"""The path as text; bytes that are not UTF-8, `%` and what does not print become `%XX`.
 
     >>> escape_path(b"caf\xe9 100%.wav")
     'caf%E9 100%25.wav'
     """
     text = raw.decode(errors="surrogateescape")
-    return _ESCAPED.sub(lambda found: f"%{os.fsencode(found.group())[0]:02X}", text)
+    return _ESCAPED.sub(lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found.group())), text)
 
 
 def unescape_path(text: str) -> bytes:

@@ -14,13 +14,15 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.errors import PermanentError
-from blocks.paths import escape_path
+from blocks.paths import UNPRINTABLE, escape_path
 from blocks.restic import Call, run_restic
 
 NO_REPOSITORY = 10
 INCOMPLETE = 3
 FOLDERS_A_CALL = 400
 UNDECODABLE = "\ufffd"
+# As Rust's regular expressions spell it.
+_NEEDS_ESCAPE = "[" + re.sub(r"\\u([0-9a-f]{4})", r"\\x{\1}", UNPRINTABLE) + "]"
 
 SNAPSHOT_SCHEMA = pl.Schema(
     {
@@ -263,7 +265,7 @@ def _is_utf8(name: bytes) -> bool:
 def _below(nodes: pl.DataFrame, root: Path) -> pl.DataFrame:
     """Nodes with absolute paths as files with escaped paths below `root`."""
     relative = nodes.with_columns(pl.col("path").str.strip_prefix(f"{root}/"))
-    odd = relative["path"].str.contains(r"[%\x00-\x1f\x7f]")
+    odd = relative["path"].str.contains(_NEEDS_ESCAPE)
     plain = relative.filter(~odd)
     escaped = relative.filter(odd).with_columns(
         pl.col("path").map_elements(lambda path: escape_path(path.encode()), return_dtype=pl.String)

@@ -389,7 +389,8 @@ def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
     """Bring the call index of the days concerned up to date: every call with its notes and recordings."""
     days = sorted({*_covered(snapshot), *_days(inventory)})
     around = with_neighbours(days)
-    calls, notes, recordings = (centre.read(frame, around) for frame in (CALLS, NOTES, INVENTORY))
+    calls, notes, versions = (centre.read(frame, around) for frame in (CALLS, NOTES, INVENTORY))
+    recordings = arrivals.newest_versions(versions, versions.clear())
     matches = match(calls.unique("call_uid", keep="first", maintain_order=True).lazy(), recordings.lazy(), centre.rules)
     found = documents(calls, notes, recordings, matches, centre.rules.numbers)
     for day in days:

@@ -87,6 +87,10 @@ def test_sound_that_begins_beyond_the_first_megabyte_is_found() -> None:
     assert (found.codec, found.duration_ms, found.state) == ("pcm_s16le", 1000, "ok")
 
 
+def test_sound_that_begins_late_and_ends_early_is_truncated() -> None:
+    assert header(wave(form(PCM, 16), chunk(b"JUNK", b"\0" * (1 << 21)), data(16000))[:-8000]).state == "truncated"
+
+
 @pytest.mark.parametrize(
     ("content", "state"),
     [

@@ -105,18 +105,19 @@ def test_a_file_that_still_grows_is_in_progress(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_since_the_scan_is_in_progress_and_one_that_is_gone_unreadable(tmp_path: Path) -> None:
-    for name in (b"grown.wav", b"gone.wav", b"now-a-pipe.wav", b"now-a-link.wav", b"still.wav"):
+    for name in (b"grown.wav", b"gone.wav", b"now-a-pipe.wav", b"now-a-link.wav", b"now-a-folder.wav", b"still.wav"):
         write(tmp_path, name)
     files = scan(tmp_path).files
     write(tmp_path, b"grown.wav", b"more sound")
-    for name in ("gone", "now-a-pipe", "now-a-link"):
+    for name in ("gone", "now-a-pipe", "now-a-link", "now-a-folder"):
         (tmp_path / f"{name}.wav").unlink()
+    (tmp_path / "now-a-folder.wav").mkdir()
     os.mkfifo(tmp_path / "now-a-pipe.wav")
     (tmp_path / "now-a-link.wav").symlink_to(tmp_path / "still.wav")
     found = read_files(tmp_path, files, cache=None, now=NOW, quiet_period_seconds=60)
     assert dict(found.select("path", "state").iter_rows()) == {
         "grown.wav": "in_progress", "gone.wav": "unreadable", "now-a-pipe.wav": "unreadable",
-        "now-a-link.wav": "unreadable", "still.wav": "undecodable",
+        "now-a-link.wav": "unreadable", "now-a-folder.wav": "unreadable", "still.wav": "undecodable",
     }  # fmt: skip
 
 
@@ -140,6 +141,23 @@ def test_the_cache_remembers_what_was_not_asked_for_but_not_for_ever(tmp_path: P
     read(root, cache)
     read(root, cache, only="today")
     assert sorted(pl.read_parquet(cache)["path"]) == ["old.wav", "today.wav"]
+
+
+def test_a_file_from_beyond_the_reach_of_a_clock_is_taken(tmp_path: Path) -> None:
+    file = write(tmp_path, b"a.wav")
+    os.utime(file, (253402300800, 253402300800))
+    assert read(tmp_path, now=datetime(2300, 1, 1, tzinfo=UTC))["state"].to_list() == ["undecodable"]
+
+
+@pytest.mark.parametrize("place", range(0, 700, 23))
+def test_a_cache_with_a_flipped_byte_never_stops_a_backup(tmp_path: Path, place: int) -> None:
+    write(tmp_path / "root", b"a.wav")
+    cache = tmp_path / "hashes.parquet"
+    read(tmp_path / "root", cache)
+    content = bytearray(cache.read_bytes())
+    content[place % len(content)] ^= 0xFF
+    cache.write_bytes(content)
+    assert read(tmp_path / "root", cache).height == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])

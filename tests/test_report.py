@@ -120,6 +120,9 @@ def test_no_full_number_is_in_anything_that_is_sent(language: Language) -> None:
         ("extension 2049, 5 s", "extension 2049, 5 s"),
         ("20210131114129.wav", "20210131114129.wav"),
         ("sha256 0123456789ab", "sha256 0123456789ab"),
+        ("the file ends after 4800044 bytes", "the file ends after 4800044 bytes"),
+        ("4800044 字节", "4800044 字节"),
+        ("rows 1234567, bytes 98765432", "rows 1234567, bytes 98765432"),
     ],
 )
 def test_a_number_is_masked_and_a_time_is_not(text: str, shown: str) -> None:

@@ -86,7 +86,7 @@ def apply(settings: Settings, home: Path) -> dict[str, str]:
         if isinstance(block, ObjectStore):
             block.create()
         outcome[reference] = _save(block, document)
-        if isinstance(block, Repository) and outcome[reference] == "created":
+        if isinstance(block, Repository) and outcome[reference] != "unchanged":
             block.make_folder()
     remember(settings, home)
     return outcome

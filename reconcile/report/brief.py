@@ -26,7 +26,13 @@ def render_brief(data: ReportData, language: Language) -> str:
         lines.append(say("kind_line", language, n=f"{n:,}", **words))
     lines += [
         "",
-        say("changes_text", language, opened=found.opened, resolved=found.resolved, carried=found.carried),
+        say(
+            "changes_text",
+            language,
+            opened=f"{found.opened:,}",
+            resolved=f"{found.resolved:,}",
+            carried=f"{found.carried:,}",
+        ),
     ]
     lines += ["", say("more_in_report", language)]
     return masked("\n".join(lines)) + "\n"

@@ -28,7 +28,7 @@ _WIDTHS = {
 _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
 # A cell that begins with one of these is a formula to a spreadsheet.
 # https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = r"^[=+\-@\t\r]"
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
 def render_workbook(findings: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
