@@ -3,10 +3,12 @@
 from datetime import date, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import DAY, finding, findings
 
+from reconcile.errors import ContractError
 from reconcile.ledger import carry_on
 
 LATER = DAY + timedelta(days=3)
@@ -58,3 +60,61 @@ def test_the_same_look_twice_is_as_good_as_once_and_loses_nothing(before: set[st
     assert carry_on(once, look, LATER).equals(once)
     assert set(once["finding_id"]) == before | now
     assert set(once.filter(pl.col("status") == "open")["finding_id"]) == now
+
+
+def test_the_ledger_tells_a_finding_as_it_is_now() -> None:
+    known = findings(finding("a", actual="2 rows", lost_at="restored"))
+    (row,) = carry_on(known, findings(finding("a", actual="3 rows", last_seen=LATER)), LATER).iter_rows(named=True)
+    assert (row["actual"], row["lost_at"]) == ("3 rows", None)
+
+
+def test_a_finding_that_is_gone_is_told_as_it_was() -> None:
+    known = findings(finding("a", actual="2 rows", call_id="c1"))
+    assert carry_on(known, findings(), LATER).equals(
+        findings(finding("a", actual="2 rows", call_id="c1", status="resolved"))
+    )
+
+
+def test_what_is_resolved_stays_so_as_it_was_last_seen() -> None:
+    gone = carry_on(findings(seen("a", DAY)), findings(), LATER)
+    assert carry_on(gone, findings(), LATER + timedelta(days=1)).equals(gone)
+
+
+def test_a_look_at_an_earlier_day_makes_a_finding_as_old_as_that() -> None:
+    known = findings(finding("a", first_seen=LATER, last_seen=LATER))
+    assert states(carry_on(known, findings(seen("a", DAY)), DAY)) == {"a": (DAY, LATER, "open")}
+
+
+def test_a_waiver_is_of_one_finding_alone() -> None:
+    known = findings(finding("a", status="waived"), finding("b"))
+    ledger = carry_on(known, findings(seen("a", LATER), seen("b", LATER), seen("c", LATER)), LATER)
+    assert {name: state[2] for name, state in states(ledger).items()} == {"a": "waived", "b": "open", "c": "open"}
+
+
+def test_a_ledger_without_the_frames_columns_is_refused() -> None:
+    with pytest.raises(ContractError, match="last_seen"):
+        carry_on(findings(seen("a", DAY)).drop("last_seen"), findings(), LATER)
+
+
+looks = st.lists(st.tuples(st.integers(0, 9), names), min_size=1, max_size=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(looks, st.sets(st.sampled_from("abc")))
+def test_over_many_looks_ids_stay_and_days_only_widen(days: list[tuple[int, set[str]]], waived: set[str]) -> None:
+    ledger = findings(*(finding(name, status="waived") for name in sorted(waived)))
+    for offset, names_seen in days:
+        as_of = DAY + timedelta(days=offset)
+        before, look = states(ledger), findings(*(seen(name, as_of) for name in sorted(names_seen)))
+        ledger = carry_on(ledger, look, as_of)
+        after = states(ledger)
+        assert carry_on(ledger, look, as_of).equals(ledger)
+        assert list(after) == sorted(before.keys() | names_seen)
+        for name, (first, last, status) in after.items():
+            assert first <= last
+            was = before.get(name, (as_of, as_of, "open"))
+            if name in names_seen:
+                assert (first, last) == (min(was[0], as_of), max(was[1], as_of))
+                assert status == ("waived" if was[2] == "waived" else "open")
+            else:
+                assert (first, last, status) == (*was[:2], "resolved")
