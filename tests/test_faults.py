@@ -1,7 +1,6 @@
 """Killed at any point, a run is simply run again and ends as an undisturbed one."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -140,8 +139,7 @@ def test_two_ingests_at_the_same_time_end_as_one(shop: Shop, undisturbed: dict[s
 
 def test_a_repository_on_a_full_disk_is_one_clear_error(shop: Shop) -> None:
     a_day(shop)
-    small = shop.storage / "bucket" / "shop"
-    small.mkdir(parents=True)
+    small = shop.storage / "bucket" / "shop" / "restic" / "one"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
     try:
         with pytest.raises(Exception, match=r"(?s)shop/one.*space") as caught:
@@ -149,6 +147,6 @@ def test_a_repository_on_a_full_disk_is_one_clear_error(shop: Shop) -> None:
         assert "free some space" in str(caught.value)
     finally:
         subprocess.run(["umount", str(small)], check=True)
-    shutil.rmtree(small)
+    assert list(small.iterdir()) == []
     shop.run()
     assert shop.open_findings() == {"recording_missing": 1}

@@ -292,7 +292,7 @@ def test_a_missing_recordings_folder_is_one_clear_error_and_leaves_nothing(shop:
     shop.root.rename(shop.folder / "elsewhere")
     with pytest.raises(PermanentError, match=r"shop/one.*recordings.*mount the disk"):
         backup("shop", "one", DAY)
-    assert not (shop.storage / "bucket" / "shop").exists()
+    assert [file for file in (shop.storage / "bucket").rglob("*") if file.is_file()] == []
 
 
 def test_a_wrong_password_is_one_clear_error_in_seconds(shop: Shop) -> None:
