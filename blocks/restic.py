@@ -10,16 +10,22 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import Any
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 
 OLDEST_VERSION = (0, 19, 1)
+# restic itself goes on for a quarter of an hour with a store that takes nothing.
+PATIENCE_SECONDS = 90.0
 
 # https://restic.readthedocs.io/en/stable/075_scripting.html#exit-codes; anything that is not here is a failure.
 EXIT_CODES: dict[int, tuple[type[VoxkeepError], str]] = {
@@ -92,35 +98,86 @@ def run_restic(
     Raises:
         PermanentError, TransientError: restic ended with a code that is not in `allowed`, or ran too long.
     """
-    with TemporaryFile() as complaints, TemporaryFile() as output:
+    repository = environment.get("RESTIC_REPOSITORY", "the repository")
+    with TemporaryFile() as output:
         process = subprocess.Popen(
             [find_restic(), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if on_line else output,
-            stderr=complaints,
+            stderr=subprocess.PIPE,
             env=_base_environment() | environment,
             start_new_session=True,
         )
+        watch = _Watch(process, deadline_seconds)
         try:
             if on_line and process.stdout:
                 for line in process.stdout:
                     on_line(line)
-            code = process.wait(timeout=deadline_seconds)
-        except subprocess.TimeoutExpired:
+            code = process.wait()
+        finally:
+            _end(process)
+            watch.join()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+        if watch.gave_up:
             raise TransientError(
                 operation=f"run restic {os.fsdecode(arguments[0])}",
-                subject=environment.get("RESTIC_REPOSITORY", "the repository"),
-                cause=f"it did not end within {deadline_seconds:.0f} s and was stopped",
+                subject=repository,
+                cause=watch.gave_up,
                 remedy="check that the store answers, then run it again: nothing is left half-written",
-            ) from None
-        finally:
-            _stop(process)
-        complaints.seek(0)
+            )
         output.seek(0)
-        call = Call(code, output.read(), _last_words(complaints.read()))
+        call = Call(code, output.read(), _last_words(watch.complaints))
     if code not in allowed:
-        raise _failure(os.fsdecode(arguments[0]), environment.get("RESTIC_REPOSITORY", ""), call)
+        raise _failure(os.fsdecode(arguments[0]), repository, call)
     return call
+
+
+class _Watch:
+    """What watches a running restic: its complaints, its deadline, and how long a store has refused it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], deadline_seconds: float) -> None:
+        self.complaints: deque[str] = deque(maxlen=200)
+        self.gave_up = ""
+        self._process = process
+        self._deadline_seconds = deadline_seconds
+        self._refused: dict[str, float] = {}
+        self._threads = [Thread(target=self._hear, daemon=True), Thread(target=self._look, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait until all complaints are heard; the process has ended."""
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _hear(self) -> None:
+        for line in self._process.stderr or []:
+            text = _words(line)
+            self.complaints.append(text)
+            # restic/internal/global: `<operation> returned error, retrying after <time>: <error>`
+            operation, refused, _ = text.partition(" returned error, retrying after ")
+            if refused:
+                self._refused.setdefault(operation, time.monotonic())
+            else:
+                self._refused.pop(text.partition(" operation successful after ")[0], None)
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=0.5)
+                return
+            now = time.monotonic()
+            if now - began > self._deadline_seconds:
+                self.gave_up = f"it did not end within {self._deadline_seconds:.0f} s and was stopped"
+            elif self._refused and now - min(list(self._refused.values()), default=now) > PATIENCE_SECONDS:
+                last = next((text for text in reversed(self.complaints) if text), "")
+                self.gave_up = f"the store has refused it for {PATIENCE_SECONDS:.0f} s, and it was stopped: {last}"
+            if self.gave_up:
+                _end(self._process)
+                return
 
 
 def _base_environment() -> dict[str, str]:
@@ -128,7 +185,7 @@ def _base_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End restic and whatever it started; a clean stop first, so that it removes its lock."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
@@ -137,21 +194,20 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if process.stdout:
-        process.stdout.close()
 
 
-def _last_words(raw: bytes) -> str:
-    """What restic said on stderr, as one line: with --json its errors are objects there."""
-    words = []
-    for line in raw.decode(errors="replace").splitlines():
-        text = line.strip()
-        if text.startswith("{"):
-            message = json.loads(text)
-            text = str(message.get("message") or message.get("error", {}).get("message") or "")
-        if text and text not in words:
-            words.append(text.removeprefix("Fatal: ").split("\n")[0])
-    return "; ".join(words[-3:])
+def _words(line: bytes) -> str:
+    """A line that restic said on stderr, where with --json its errors are objects."""
+    text = line.decode(errors="replace").strip()
+    if text.startswith("{"):
+        message = json.loads(text)
+        text = str(message.get("message") or message.get("error", {}).get("message") or "")
+    return text.removeprefix("Fatal: ").split("\n")[0]
+
+
+def _last_words(complaints: Iterable[str]) -> str:
+    """The last different things that restic said, as one line."""
+    return "; ".join(list(dict.fromkeys(filter(None, complaints)))[-3:])
 
 
 def _failure(verb: str, repository: str, call: Call) -> VoxkeepError:

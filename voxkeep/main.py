@@ -1,6 +1,5 @@
 """The command line. Each command reads its words, calls one function, and prints what comes back."""
 
-import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
+from voxkeep.server import no_heartbeat, use_home
 
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
@@ -69,19 +69,6 @@ def _our_errors() -> tuple[type[Exception], ...]:
     return OutsideError, EngineError
 
 
-def _use_home(home: Path) -> None:
-    """Keep Prefect's own database in our home, unless the user has a server or a home of their own."""
-    prefect_home = home.resolve() / "prefect"
-    prefect_home.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PREFECT_HOME", str(prefect_home))
-    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # The console shows our own lines instead; Prefect keeps all of them for its UI.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-
-
 def _one_day(day: datetime | None) -> date | None:
     return day.date() if day else None
 
@@ -95,10 +82,10 @@ def demo(
     json: Json = False,
 ) -> None:
     """Make a sample source with planted faults, run everything over it, and compare planted with found."""
-    _use_home(directory / "home")
+    use_home(directory / "home")
     from voxkeep.demo import run_demo, show_demo  # noqa: PLC0415
 
-    with working("running the demo"):
+    with working("running the demo"), no_heartbeat():
         result = run_demo(directory, calls)
     if json:
         print_json(result.counts())
@@ -139,7 +126,7 @@ def apply(
     from voxkeep.settings import load_settings  # noqa: PLC0415
 
     loaded = [load_settings(file) for file in files]
-    _use_home(home)
+    use_home(home)
     from voxkeep.apply import apply as apply_settings  # noqa: PLC0415
 
     with working("applying"):
@@ -162,8 +149,8 @@ def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, An
     from voxkeep.apply import remembered_business  # noqa: PLC0415
 
     remembered_business(home, parameters["business"])
-    _use_home(home)
-    with working(f"{name} {parameters['business']}"):
+    use_home(home)
+    with working(f"{name} {parameters['business']}"), no_heartbeat():
         result: dict[str, Any] = getattr(import_module(f"flows.{FLOWS[name]}"), name)(**parameters)
     return result
 
