@@ -1,6 +1,5 @@
 #!/bin/sh
 # Make sure that there is a restic >= 0.19.1: the one on PATH, or one built into the folder $1 with Go.
-# `go install` fails behind proxies that keep no list of versions, so the source is copied out of the module cache.
 set -eu
 version=0.19.1
 folder=$1
@@ -17,12 +16,4 @@ if ! command -v go >/dev/null; then
     echo "voxkeep needs restic $version or newer. Install it, or install Go so that it can be built here." >&2
     exit 1
 fi
-
-echo "building restic $version, once (about a minute)" >&2
-source=$(go mod download -json "github.com/restic/restic@v$version" | sed -n 's/.*"Dir": "\(.*\)",*/\1/p')
-build=$(mktemp -d)
-trap 'chmod -R u+w "$build"; rm -rf "$build"' EXIT
-cp -R "$source/." "$build"
-chmod -R u+w "$build"
-(cd "$build" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$build/restic.new" ./cmd/restic)
-mv "$build/restic.new" "$folder/restic"
+exec sh "$(dirname "$0")/go.sh" github.com/restic/restic "v$version" ./cmd/restic restic "$folder"
