@@ -4,16 +4,20 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import obstore
 import polars as pl
+from obstore import exceptions as refusal
+from obstore.store import S3Store
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.errors import PermanentError
+from blocks.errors import PermanentError, SettingsError, TransientError
 from blocks.paths import UNPRINTABLE, escape_path
 from blocks.restic import Call, run_restic
 
@@ -54,8 +58,11 @@ class Repository(Block):
     Every verb may be called twice, and after kill -9: restic writes its data first and the snapshot last.
 
     Attributes:
-        location: Folder (or restic URL) below which each year has its repository.
+        location: Folder, or restic's URL of S3, below which each year has its repository.
         password: The password of the repositories.
+        access_key: Access key of S3.
+        secret_key: Secret key of S3.
+        region: Region of S3.
         deadline_seconds: How long one call of restic may take.
 
     Example:
@@ -65,8 +72,13 @@ class Repository(Block):
     _block_type_name = "Voxkeep restic repository"
     _block_type_slug = "voxkeep-repository"
 
-    location: str = Field(description="Folder or restic URL below which each year has its repository.")
+    location: str = Field(
+        description="Folder, or s3:http://host:9000/bucket/prefix, below which each year has its repository."
+    )
     password: SecretStr = Field(description="Password of the repositories.")
+    access_key: SecretStr | None = Field(default=None, description="Access key, where the location is S3.")
+    secret_key: SecretStr | None = Field(default=None, description="Secret key, where the location is S3.")
+    region: str = Field(default="us-east-1", description="Region, where the location is S3.")
     deadline_seconds: float = Field(
         default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds."
     )
@@ -98,14 +110,60 @@ class Repository(Block):
             )
 
     def years(self) -> list[int]:
-        """The years that have a repository (folder repositories only), in order.
+        """The years that have a repository, in order.
 
         Raises:
-            PermanentError: the site's folder is not there.
+            PermanentError: the site's folder is not there, or S3 refuses the key.
+            TransientError: S3 does not answer.
         """
+        if not self._is_folder():
+            return self._years_in_bucket()
         self._check_folder()
         root = Path(self.location)
         return sorted(int(found.parent.name) for found in root.glob("[0-9][0-9][0-9][0-9]/config"))
+
+    def _years_in_bucket(self) -> list[int]:
+        """Asked with short patience: with a wrong key or address restic itself would try for a quarter of an hour."""
+        try:
+            below = obstore.list_with_delimiter(self._bucket(), None)["common_prefixes"]
+        except (refusal.PermissionDeniedError, refusal.UnauthenticatedError, refusal.NotFoundError) as error:
+            raise PermanentError(
+                operation="use the repositories",
+                subject=self.location,
+                cause=f"the service refuses the bucket or the key: {_first_line(error)}",
+                remedy="run `voxkeep apply` again, which makes the bucket and the keys, or correct them",
+            ) from None
+        except refusal.BaseError as error:
+            raise TransientError(
+                operation="use the repositories",
+                subject=self.location,
+                cause=f"the service does not answer: {_first_line(error)}",
+                remedy="check that it runs and can be reached from here, then run it again",
+            ) from None
+        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in below]
+        return sorted(int(name) for name in names if re.fullmatch("[0-9]{4}", name))
+
+    def _bucket(self) -> S3Store:
+        address = urlsplit(self.location.removeprefix("s3:"))
+        bucket, _, prefix = address.path.strip("/").partition("/")
+        if not (self.location.startswith("s3:http") and bucket and self.access_key and self.secret_key):
+            raise SettingsError(
+                operation="use the repositories",
+                subject=self.location,
+                cause="it is neither a folder nor S3 with both keys",
+                remedy="write /folder or s3:http://host:9000/bucket/prefix, and give both keys",
+            )
+        return S3Store(
+            bucket,
+            prefix=prefix or None,
+            endpoint=f"{address.scheme}://{address.netloc}",
+            access_key_id=self.access_key.get_secret_value(),
+            secret_access_key=self.secret_key.get_secret_value(),
+            region=self.region,
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "20s"},
+            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
+        )
 
     def snapshots(self, year: int) -> pl.DataFrame:
         """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository."""
@@ -241,17 +299,28 @@ class Repository(Block):
         allowed: tuple[int, ...] = (0,),
         on_line: Callable[[bytes], None] | None = None,
     ) -> Call:
+        keys = {}
+        if not self._is_folder():
+            self.years()
+            keys = {"AWS_DEFAULT_REGION": self.region}
+            keys["AWS_ACCESS_KEY_ID"] = self.access_key.get_secret_value() if self.access_key else ""
+            keys["AWS_SECRET_ACCESS_KEY"] = self.secret_key.get_secret_value() if self.secret_key else ""
         return run_restic(
             # A cache of a folder on this machine would only double what is read.
             ["--no-cache", *arguments] if self._is_folder() else arguments,
             environment={
                 "RESTIC_REPOSITORY": f"{self.location}/{year}",
                 "RESTIC_PASSWORD": self.password.get_secret_value(),
+                **keys,
             },
             deadline_seconds=self.deadline_seconds,
             allowed=allowed,
             on_line=on_line,
         )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].strip()
 
 
 def _is_utf8(name: bytes) -> bool:

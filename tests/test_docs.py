@@ -88,8 +88,16 @@ def test_the_example_of_a_business_is_good_settings() -> None:
     assert settings.datasets["robot"].columns.call_id == "uniqueid"
 
 
-def test_the_example_shows_every_setting_at_the_left_margin() -> None:
-    assert set(yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))) == set(Settings.model_fields)
+def test_the_examples_show_every_setting_at_the_left_margin() -> None:
+    shown = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in EXAMPLE.parent.glob("*.yaml")]
+    assert {name for content in shown for name in content} >= set(Settings.model_fields)
+
+
+def test_the_example_of_a_cluster_is_good_settings() -> None:
+    settings = load_settings(EXAMPLE.with_name("cluster.yaml"))
+    assert settings.s3
+    assert settings.s3.object_lock_days == 1095
+    assert settings.sites["island"].repository == "/mnt/backup/restic"
 
 
 def test_the_example_in_the_page_of_settings_loads(tmp_path: Path) -> None:

@@ -86,13 +86,20 @@ def findings_page() -> str:
 def settings_page() -> str:
     """Every setting by section, and a whole example."""
     example = (DOCS / "example" / "business.yaml").read_text(encoding="utf-8")
+    cluster = (DOCS / "example" / "cluster.yaml").read_text(encoding="utf-8")
     intro = (
         "A business is one YAML file. `voxkeep check` tells every mistake in it with its line,\n"
         "`voxkeep apply` puts it to work. Folders and files that are not absolute count from the folder\n"
         "of the file. A secret never stands in it, only where it comes from.\n"
         "Editors that know JSON Schema take [settings.schema.json](settings.schema.json)."
     )
-    return _page("Settings of a business", intro, f"## A whole example\n\n```yaml\n{example}```", *_sections(Settings))
+    return _page(
+        "Settings of a business",
+        intro,
+        f"## A whole example\n\n```yaml\n{example}```",
+        f"## One over servers of its own\n\n```yaml\n{cluster}```",
+        *_sections(Settings),
+    )
 
 
 def rules_page() -> str:

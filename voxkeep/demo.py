@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,7 @@ from reconcile.recordings import object_key
 from voxkeep.apply import apply
 from voxkeep.console import err, out, table
 from voxkeep.sample import Planted, Sample, make_sample, sample_rules, second_day
+from voxkeep.server import start_server
 from voxkeep.settings import Settings, load_settings
 
 Fault = tuple[str, str, date, str]
@@ -70,14 +72,14 @@ def run_demo(directory: Path, calls: int) -> Demo:
     """Run the whole demo; over a folder that holds a finished one, the flows run again and change nothing."""
     began = time.monotonic()
     directory = directory.resolve()
-    sample = make_sample(directory, calls=calls)
+    with ThreadPoolExecutor() as beside:
+        started = beside.submit(start_server)
+        sample = make_sample(directory, calls=calls)
+        started.result()
     settings = load_settings(_write_settings(sample, directory))
     apply(settings, directory / "home")
     catalog = Catalog(url=str(Path(settings.storage) / "catalog"))
-    if catalog.days(SUMMARY.name, sample.business, "cq")[-1:] != [sample.days[1]]:
-        _run_day(sample, sample.days[0])
-    second_day(sample)
-    report = _run_day(sample, sample.days[1], catalog, settings)
+    report = _run_days(sample, catalog, settings)
     ledger = catalog.read(FINDINGS.name, sample.business, None, None, FINDINGS.schema)
     return Demo(
         planted=frozenset(_planted(sample, fault) for fault in sample.planted),
@@ -138,16 +140,32 @@ def _settings(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _run_day(sample: Sample, day: date, catalog: Catalog | None = None, settings: Settings | None = None) -> str:
-    """Run the three flows for a day; with a catalog, tamper with what was ingested before it is reconciled."""
-    err.print(f"[bold]{day}[/]")
-    for site in sample.sites[:-1]:
-        backup(sample.business, site, day)
+def _run_days(sample: Sample, catalog: Catalog, settings: Settings) -> str:
+    """Run the three flows for both days, and tamper before the second is reconciled; returns the report's path.
+
+    The sites back up the second day while the centre still reconciles the first, as they would in life.
+    """
+    with ThreadPoolExecutor() as centre:
+        is_new = catalog.days(SUMMARY.name, sample.business, "cq")[-1:] != [sample.days[1]]
+        if is_new:
+            _back_up(sample, sample.days[0])
+            ingest(sample.business)
+            first = centre.submit(reconcile, sample.business, day=sample.days[0])
+        second_day(sample)
+        _back_up(sample, sample.days[1])
+        if is_new:
+            first.result()
     ingest(sample.business)
-    if catalog and settings:
-        tamper(sample, catalog, settings)
-    result = reconcile(sample.business, day=day)
-    return str(result["report"])
+    tamper(sample, catalog, settings)
+    return str(reconcile(sample.business, day=sample.days[1])["report"])
+
+
+def _back_up(sample: Sample, day: date) -> None:
+    """Back up every site that reports, all at once."""
+    err.print(f"[bold]{day}[/]")
+    with ThreadPoolExecutor() as sites:
+        for run in [sites.submit(backup, sample.business, site, day) for site in sample.sites[:-1]]:
+            run.result()
 
 
 def tamper(sample: Sample, catalog: Catalog, settings: Settings) -> None:

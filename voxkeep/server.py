@@ -35,3 +35,11 @@ def no_heartbeat() -> Iterator[None]:
         return
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+
+
+def start_server() -> None:
+    """Have Prefect's server answer: a new one takes a quarter of a minute, in which other things can be done."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
+    with get_client(sync_client=True) as client:
+        client.hello().raise_for_status()

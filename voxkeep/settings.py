@@ -38,6 +38,10 @@ class Site(_Strict):
         None,
         description="URL of the source database, e.g. sqlite:////srv/calls.db or postgresql+psycopg://reader:…@host/calls.",
     )
+    repository: str | None = Field(
+        None,
+        description="Folder of the restic repositories of a site without network; otherwise they are centrally kept.",
+    )
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
     dropped: dict[str, str] = Field(
         default_factory=dict,
@@ -54,6 +58,47 @@ class Dataset(DatasetRules):
     )
 
 
+class S3(_Strict):
+    """The S3 service (MinIO or another) that keeps repositories, recordings and the catalog.
+
+    The keys are an administrator's: `voxkeep apply` makes the keys of sites and centre with them, and nothing else
+    ever uses them.
+    """
+
+    endpoint: str = Field(pattern=r"^https?://[^/]+$", description="URL of the service, e.g. http://minio:9000.")
+    region: str = Field("us-east-1", description="Region of the service.")
+    access_key: Secret = Field(description="Access key of an administrator.")
+    secret_key: Secret = Field(description="Secret key of an administrator.")
+    object_lock_days: int | None = Field(
+        None, strict=True, ge=1, description="Days for which no recording can be deleted by anybody."
+    )
+    event_target: str | None = Field(
+        None,
+        pattern="^arn:",
+        description="ARN of the web hook that is told of new snapshots, e.g. arn:minio:sqs::VOXKEEP:webhook.",
+    )
+
+
+class Elasticsearch(_Strict):
+    """The Elasticsearch that holds the call index."""
+
+    url: str = Field(pattern="^https?://", description="URL of the service, e.g. https://elastic:9200.")
+    user: str | None = Field(None, description="User, where the service asks for one.")
+    password: Secret | None = Field(None, description="Password of the user.")
+    ca_file: str | None = Field(None, description="File with the certificate authority of the service.")
+
+
+class Schedules(_Strict):
+    """When Prefect's workers run the flows, as cron in the business's time zone.
+
+    Each site has a work pool `<business>--<site>`, the centre has the pool `central`.
+    """
+
+    backup: str = Field("15 1 * * *", description="Backup of each site.")
+    ingest: str = Field("*/15 * * * *", description="The sweep for new snapshots, which events only make earlier.")
+    reconcile: str = Field("30 7 * * *", description="Reconciliation and report.")
+
+
 class Settings(_Strict):
     """One business."""
 
@@ -63,7 +108,14 @@ class Settings(_Strict):
     title: str = Field(description="What people call the business.")
     language: Literal["zh", "en"] = Field("zh", description="Language of chat messages; reports have both.")
     time_zone: str = Field("Asia/Shanghai", description="IANA time zone of the business days.")
-    storage: str = Field(description="Folder below which the embedded profile keeps everything.")
+    storage: str = Field(
+        description="Folder of the centre for restored files, reports and, without `s3`, for everything else."
+    )
+    s3: S3 | None = Field(None, description="The S3 service that keeps everything durable.")
+    elasticsearch: Elasticsearch | None = Field(None, description="The call index, where it is not in `storage`.")
+    schedules: Schedules | None = Field(
+        None, description="When Prefect's workers run the flows; by hand or by cron, where not given."
+    )
     sites: dict[SiteName, Site] = Field(min_length=1, description="The sites by name.")
     datasets: dict[SiteName, Dataset] = Field(min_length=1, description="The datasets by name.")
     name_templates: list[str] = Field(
@@ -152,6 +204,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 "recordings": whole(site.recordings),
                 "staging": whole(site.staging) if site.staging else f"{storage}/staging/{settings.business}/{name}",
                 "dropped": {dataset: whole(path) for dataset, path in site.dropped.items()},
+                "repository": whole(site.repository) if site.repository else None,
                 "password": _absolute_secret(site.password, folder),
                 "database": _absolute_secret(site.database, folder) if site.database else None,
             }
@@ -162,7 +215,21 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         name: dataset.model_copy(update={"sql": whole(dataset.sql) if dataset.sql else None})
         for name, dataset in settings.datasets.items()
     }
-    return settings.model_copy(update={"storage": storage, "sites": sites, "datasets": datasets})
+    alerts = {route: _absolute_secret(secret, folder) for route, secret in settings.alerts.items()}
+    services = {
+        name: section.model_copy(
+            update={
+                field: _absolute_secret(secret, folder)
+                for field in type(section).model_fields
+                if isinstance(secret := getattr(section, field), Secret)
+            }
+        )
+        for name in ("s3", "elasticsearch")
+        if (section := getattr(settings, name))
+    }
+    return settings.model_copy(
+        update={"storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts, **services}
+    )
 
 
 def _absolute_secret(secret: Secret, folder: Path) -> Secret:
