@@ -59,6 +59,9 @@ class Business(Block):
         default=6, ge=0, description="Hours after the end of a day until its backup is overdue."
     )
     coverage_target: float = Field(default=0.99, ge=0, le=1, description="Share of calls that must be complete.")
+    has_workers: bool = Field(
+        default=False, description="Whether Prefect's workers run its flows, on several machines."
+    )
     language: str = Field(default="zh", description="Language of chat messages: zh or en.")
 
     def restored(self, site: str) -> Path:

@@ -1,10 +1,12 @@
-"""One at a time: a lock that the operating system drops when its holder dies, however it dies."""
+"""One at a time: on one machine by a lock that dies with its holder, over several by a limit that Prefect keeps."""
 
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from prefect.concurrency.sync import ConcurrencySlotAcquisitionError, concurrency
 
 from blocks.errors import TransientError
 
@@ -34,4 +36,27 @@ def exclusive(file: Path, what: str, deadline_seconds: float = 600.0) -> Iterato
                         remedy="wait for it to end, or stop it, and run this again",
                     ) from None
                 time.sleep(_POLL_SECONDS)
+        yield
+
+
+@contextmanager
+def in_turn(limit: str | None, what: str, deadline_seconds: float = 600.0) -> Iterator[None]:
+    """Hold the one slot of Prefect's concurrency limit `limit` while the body runs; None: nothing to wait for.
+
+    The slot is a lease: that of a holder that died is free again after some minutes.
+
+    Raises:
+        TransientError: other runs held it for the whole of `deadline_seconds`, or there is no such limit.
+    """
+    with ExitStack() as held:
+        if limit:
+            try:
+                held.enter_context(concurrency(limit, occupy=1, timeout_seconds=deadline_seconds, strict=True))
+            except (ConcurrencySlotAcquisitionError, TimeoutError) as error:
+                raise TransientError(
+                    operation=what,
+                    subject=f"Prefect's concurrency limit {limit}",
+                    cause=str(error) or f"another run has been at it for {deadline_seconds:.0f} s",
+                    remedy="wait for the other run to end, or run `voxkeep apply` again, which makes the limit",
+                ) from None
         yield

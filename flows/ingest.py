@@ -18,7 +18,7 @@ from blocks.business import STAGING, Business
 from blocks.catalog import Catalog
 from blocks.disk import hash_files
 from blocks.index import CatalogIndex
-from blocks.lock import exclusive
+from blocks.lock import exclusive, in_turn
 from blocks.paths import join_below, unescape_path
 from blocks.repository import Repository
 from blocks.saved import load
@@ -91,11 +91,14 @@ class Snapshot:
 
 
 @flow(name="ingest", flow_run_name="ingest {business}")
-def ingest(business: str, site: str | None = None) -> dict[str, Any]:
+def ingest(business: str, site: str | None = None, snapshot_id: str | None = None) -> dict[str, Any]:
     """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first.
 
-    A site that fails does not keep the others waiting; its error is raised at the end.
+    A site that fails does not keep the others waiting; its error is raised at the end. `snapshot_id` is the one that
+    an event told of: a hint that is only logged, for what is new is found out from the repositories alone.
     """
+    if snapshot_id:
+        get_run_logger().info("%s/%s: an event tells of snapshot %s", business, site, snapshot_id[:8])
     settings = load(Business, business)
     done: dict[str, Any] = {
         "business": business,
@@ -107,7 +110,11 @@ def ingest(business: str, site: str | None = None) -> dict[str, Any]:
     failures: list[Exception] = []
     for name in [site] if site else list(settings.sites):
         try:
-            with at(f"{business}/{name}"), exclusive(settings.lock(f"ingest-{name}"), "ingest"):
+            with (
+                at(f"{business}/{name}"),
+                in_turn(turn(business, name) if settings.has_workers else None, "ingest"),
+                exclusive(settings.lock(f"ingest-{name}"), "ingest"),
+            ):
                 ingest_site(load_centre(settings, name), done)
         except OUR_ERRORS as error:
             get_run_logger().error("%s", error)
@@ -115,6 +122,11 @@ def ingest(business: str, site: str | None = None) -> dict[str, Any]:
     if failures:
         raise failures[0]
     return done
+
+
+def turn(business: str, site: str) -> str:
+    """Name of the concurrency limit that keeps two ingests of one site apart, on whatever machines they run."""
+    return f"voxkeep-ingest-{business}-{site}"
 
 
 def ingest_site(centre: Centre, done: dict[str, Any]) -> None:
