@@ -10,6 +10,7 @@ from prefect.types import SecretDict
 from pydantic import Field
 
 from blocks.catalog import Catalog, told
+from blocks.errors import PermanentError
 
 _FRAME = "documents"
 _INSTANT = pl.Datetime("us", "UTC")
@@ -53,6 +54,17 @@ DOCUMENT_SCHEMA = pl.Schema(
     ]
 )
 LINK_SCHEMA = pl.Schema([("call_uid", pl.String()), ("recording_id", pl.String())])
+# One document that a call index refused, with its reason: what goes in is indexed or stands here.
+REJECTED_SCHEMA = pl.Schema(
+    [
+        ("business", pl.String()),
+        ("site", pl.String()),
+        ("day", pl.Date()),
+        ("call_uid", pl.String()),
+        ("reason", pl.String()),
+        ("document", pl.String()),
+    ]
+)
 # What finds a document again, and what it is sorted by.
 _HIT_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")})
 # A business day begins and ends at most this far from the day of the same name in UTC.
@@ -80,6 +92,35 @@ class CallQuery:
     limit: int = 100
 
 
+@dataclass(frozen=True)
+class Indexed:
+    """What came of replacing a partition: whether anything changed, and the documents refused (`REJECTED_SCHEMA`)."""
+
+    changed: bool
+    rejected: pl.DataFrame
+
+
+def of_partition(documents: pl.DataFrame, business: str, site: str, day: date) -> pl.DataFrame:
+    """The documents with exactly the columns of `DOCUMENT_SCHEMA`, in order of call_uid.
+
+    Raises:
+        PermanentError: a column is missing or has another dtype, or a document belongs to another partition.
+    """
+    partition = f"{business}, {site}, {day}"
+    with told("index calls", partition):
+        rows = documents.match_to_schema(DOCUMENT_SCHEMA, extra_columns="ignore").sort("call_uid")
+    is_ours = (pl.col("business") == business) & (pl.col("site") == site) & (pl.col("day") == day)
+    strange = rows.filter(is_ours.not_().fill_null(value=True))
+    if strange.height:
+        raise PermanentError(
+            operation="index calls",
+            subject=partition,
+            cause=f"{strange.height} of {rows.height} documents belong to another business, site or day",
+            remedy="give each partition only its own documents",
+        )
+    return rows
+
+
 class CatalogIndex(Block):
     """The call index of the embedded profile: Parquet files, nothing to start.
 
@@ -102,15 +143,24 @@ class CatalogIndex(Block):
         default=None, description="Options of fsspec for this URL: keys, endpoint. A folder needs none."
     )
 
-    def replace(self, business: str, site: str, day: date, documents: pl.DataFrame) -> bool:
-        """Make `documents` (`DOCUMENT_SCHEMA`) all that the partition holds; False when it was so already.
+    def replace(
+        self,
+        business: str,
+        site: str,
+        day: date,
+        documents: pl.DataFrame,
+        *,
+        anew: bool = False,  # noqa: ARG002  # the whole content is compared anyway
+    ) -> Indexed:
+        """Make `documents` (`DOCUMENT_SCHEMA`) all that the partition holds; none is ever rejected.
+
+        `anew` is for indices that take what they hold for granted.
 
         Raises:
             PermanentError: a column is missing or has another dtype, or they cannot be written there.
         """
-        with told("index calls", f"{business}, {site}, {day}"):
-            rows = documents.match_to_schema(DOCUMENT_SCHEMA, extra_columns="ignore").sort("call_uid")
-        return self._catalog().write(_FRAME, business, site, day, rows)
+        rows = of_partition(documents, business, site, day)
+        return Indexed(self._catalog().write(_FRAME, business, site, day, rows), REJECTED_SCHEMA.to_frame())
 
     def documents(self, business: str, site: str, day: date) -> pl.DataFrame:
         """All that the index holds of the partition (`DOCUMENT_SCHEMA`)."""

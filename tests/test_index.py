@@ -77,9 +77,9 @@ def test_a_document_comes_back_whole(index: CatalogIndex) -> None:
 
 
 def test_replacing_with_the_same_documents_in_another_order_changes_nothing(index: CatalogIndex) -> None:
-    assert index.replace("meituan", "cq", DAY, frame(document("1"), document("2")))
-    assert not index.replace("meituan", "cq", DAY, frame(document("2"), document("1")))
-    assert index.replace("meituan", "cq", DAY, frame(document("2")))
+    assert index.replace("meituan", "cq", DAY, frame(document("1"), document("2"))).changed
+    assert not index.replace("meituan", "cq", DAY, frame(document("2"), document("1"))).changed
+    assert index.replace("meituan", "cq", DAY, frame(document("2"))).changed
     assert found(index) == ["2"]
 
 
