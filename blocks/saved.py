@@ -4,7 +4,9 @@ from typing import TypeVar
 
 from prefect.blocks.core import Block
 
+from blocks.elastic import ElasticIndex
 from blocks.errors import SettingsError
+from blocks.index import CatalogIndex
 
 Kind = TypeVar("Kind", bound=Block)
 
@@ -27,3 +29,15 @@ def load(kind: type[Kind], name: str) -> Kind:
     if not isinstance(block, kind):
         raise TypeError(f"{name} is no {kind.__name__}")
     return block
+
+
+def load_index(name: str) -> CatalogIndex | ElasticIndex:
+    """The call index of this name, of whichever kind was applied.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    try:
+        return load(ElasticIndex, name)
+    except SettingsError:
+        return load(CatalogIndex, name)

@@ -6,7 +6,7 @@ A snapshot counts as ingested only when all of it is done, so that a run which i
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from prefect.cache_policies import NO_CACHE
 from blocks.business import STAGING, Business
 from blocks.catalog import Catalog
 from blocks.disk import hash_files
+from blocks.elastic import ElasticIndex
+from blocks.errors import TransientError
 from blocks.index import CatalogIndex
 from blocks.lock import exclusive, in_turn
 from blocks.paths import join_below, unescape_path
 from blocks.repository import Repository
-from blocks.saved import load
+from blocks.saved import load, load_index
 from blocks.source import read_datapackage
 from blocks.store import ObjectStore, Publication
 from flows.days import with_neighbours
@@ -35,9 +37,11 @@ from reconcile.frames import (
     INVENTORY,
     NOTES,
     QUARANTINE,
+    REJECTED,
     RESTORED,
     SNAPSHOT_FILES,
     SNAPSHOTS,
+    UNINDEXED,
     Frame,
     conform,
 )
@@ -48,6 +52,8 @@ from reconcile.tables import read_table
 
 # More folders than this are restored by folders above them: each takes a call of restic.
 FEW_FOLDERS = 6
+# So many days are indexed together: their documents and recordings are in memory.
+INDEXED_TOGETHER = 7
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Centre:
     repository: Repository
     catalog: Catalog
     store: ObjectStore
-    index: CatalogIndex
+    index: CatalogIndex | ElasticIndex
 
     @property
     def name(self) -> str:
@@ -106,6 +112,8 @@ def ingest(business: str, site: str | None = None, snapshot_id: str | None = Non
         "restored": 0,
         "published": 0,
         "quarantined": 0,
+        "rejected": 0,
+        "days_unindexed": 0,
     }
     failures: list[Exception] = []
     for name in [site] if site else list(settings.sites):
@@ -130,12 +138,16 @@ def turn(business: str, site: str) -> str:
 
 
 def ingest_site(centre: Centre, done: dict[str, Any]) -> None:
-    """Take in the site's new snapshots; what was done is added to `done`."""
+    """Take in the site's new snapshots, once what waits for the index is in it; what was done is added to `done`."""
+    waiting = unindexed(centre)
+    if waiting:
+        done["rejected"] += catch_up(centre, waiting)
     for row in discover(centre).iter_rows(named=True):
         ingested = ingest_snapshot(centre, row)
         done["snapshots"].append(row["snapshot_id"])
         for count, value in ingested.items():
             done[count] += value
+    done["days_unindexed"] += len(unindexed(centre))
 
 
 def load_centre(settings: Business, site: str) -> Centre:
@@ -148,7 +160,7 @@ def load_centre(settings: Business, site: str) -> Centre:
         repository=load(Repository, f"{name}--{site}"),
         catalog=load(Catalog, name),
         store=load(ObjectStore, name),
-        index=load(CatalogIndex, name),
+        index=load_index(name),
     )
 
 
@@ -167,7 +179,7 @@ def discover(centre: Centre) -> pl.DataFrame:
 
 
 def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
-    """Take in one snapshot; returns how many recordings were restored and published, and rows set aside."""
+    """Take in one snapshot; returns how many recordings were restored and published, rows set aside and rejected."""
     snapshot = unpack(centre, row)
     inventory = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
     fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
@@ -176,9 +188,9 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
     restored = verify(centre, snapshot, fresh)
     published = publish(centre, fresh, restored)
     quarantined = catalogue(centre, snapshot, inventory, listed.result(), restored)
-    index(centre, snapshot, inventory)
+    rejected = index(centre, snapshot, inventory)
     finish(centre, snapshot, inventory)
-    return {"restored": restored.height, "published": published, "quarantined": quarantined}
+    return {"restored": restored.height, "published": published, "quarantined": quarantined, "rejected": rejected}
 
 
 def _days(frame: pl.DataFrame) -> list[date]:
@@ -397,19 +409,78 @@ def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int,
 
 
 @task(name="index", cache_policy=NO_CACHE)
-def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
-    """Bring the call index of the days concerned up to date: every call with its notes and recordings."""
-    days = sorted({*_covered(snapshot), *_days(inventory)})
+def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> int:
+    """Bring the call index of the days concerned up to date; returns how many documents it refused.
+
+    An index that does not answer keeps no snapshot waiting: the days are remembered, and every later ingest tries them.
+    """
+    return index_or_remember(centre, sorted({*_covered(snapshot), *_days(inventory)}))
+
+
+@task(name="index what waits", cache_policy=NO_CACHE)
+def catch_up(centre: Centre, days: list[date]) -> int:
+    """Index the days that wait for the call index; returns how many documents it refused."""
+    return index_or_remember(centre, days)
+
+
+def index_or_remember(centre: Centre, days: list[date]) -> int:
+    """Index these days; those for which the index does not answer are UNINDEXED. Returns the number of rejected."""
+    rejected, left = 0, days
+    try:
+        for some in together(days):
+            for day, calls in documents_by_day(centre, some):
+                rejected += index_day(centre, day, calls)
+                left = left[1:]
+    except TransientError as error:
+        get_run_logger().warning("%s: %d days wait for the call index: %s", centre.name, len(left), error)
+        now = datetime.now(UTC)
+        for day in left:
+            if centre.read(UNINDEXED, [day]).is_empty():
+                row = {"business": centre.business.business, "site": centre.site, "day": day, "since": now}
+                centre.write(UNINDEXED, day, pl.DataFrame([row], schema=UNINDEXED.schema))
+    return rejected
+
+
+def together(days: list[date]) -> list[list[date]]:
+    """The days (in order), cut where one is missing and where there are too many to have in memory."""
+    parts: list[list[date]] = []
+    for day in days:
+        if parts and parts[-1][-1] + timedelta(days=1) == day and len(parts[-1]) < INDEXED_TOGETHER:
+            parts[-1].append(day)
+        else:
+            parts.append([day])
+    return parts
+
+
+def documents_by_day(centre: Centre, days: list[date]) -> list[tuple[date, pl.DataFrame]]:
+    """The search documents of each day: every call with its notes and recordings, from the catalog."""
     around = with_neighbours(days)
     calls, notes, versions = (centre.read(frame, around) for frame in (CALLS, NOTES, INVENTORY))
     recordings = arrivals.newest_versions(versions, versions.clear())
     matches = match(calls.unique("call_uid", keep="first", maintain_order=True).lazy(), recordings.lazy(), centre.rules)
     found = documents(calls, notes, recordings, matches, centre.rules.numbers)
-    for day in days:
-        centre.index.replace(centre.business.business, centre.site, day, found.filter(pl.col("day") == day))
+    return [(day, found.filter(pl.col("day") == day)) for day in days]
+
+
+def index_day(centre: Centre, day: date, calls: pl.DataFrame, *, anew: bool = False) -> int:
+    """Make these documents the index's of this day; what it refuses is REJECTED, and counted."""
+    done = centre.index.replace(centre.business.business, centre.site, day, calls, anew=anew)
+    if done.rejected.height or centre.read(REJECTED, [day]).height:
+        centre.write(REJECTED, day, done.rejected)
+    if centre.read(UNINDEXED, [day]).height:
+        centre.write(UNINDEXED, day, UNINDEXED.empty())
+    with_recording = calls.filter(pl.col("recordings").list.len() > 0).height
     get_run_logger().info(
-        "%s: %d calls indexed, %d with a recording", centre.name, found.height, matches.links["call_uid"].n_unique()
-    )
+        "%s: %s: %d calls indexed, %d with a recording, %d rejected",
+        centre.name, day, calls.height - done.rejected.height, with_recording, done.rejected.height,
+    )  # fmt: skip
+    return done.rejected.height
+
+
+def unindexed(centre: Centre) -> list[date]:
+    """The site's days that wait for the call index, in order."""
+    business = centre.business.business
+    return _days(centre.catalog.read(UNINDEXED.name, business, centre.site, None, UNINDEXED.schema))
 
 
 @task(name="finish", cache_policy=NO_CACHE)

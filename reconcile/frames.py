@@ -220,6 +220,26 @@ INDEXED = Frame(
     },
 )
 
+REJECTED = Frame(
+    "rejected",
+    "one search document that the call index refused",
+    {
+        **_KEYS,
+        "call_uid": Column(pl.String, "the leg"),
+        "reason": Column(pl.String, "why, in the index's own words"),
+        "document": Column(pl.String, "the document as it was sent, as JSON"),
+    },
+)
+
+UNINDEXED = Frame(
+    "unindexed",
+    "one day that waits to be indexed, because the call index did not answer",
+    {
+        **_KEYS,
+        "since": Column(INSTANT, "when it was tried first"),
+    },
+)
+
 EXTRACTS = Frame(
     "extracts",
     "one extract or ready-made file of a dataset, as it arrived",
@@ -368,5 +388,5 @@ FILE_TYPES = Frame(
 
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
-    EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, SUMMARY, FILE_TYPES,
+    REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, SUMMARY, FILE_TYPES,
 )  # fmt: skip

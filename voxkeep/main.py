@@ -14,7 +14,7 @@ from voxkeep.server import no_heartbeat, use_home
 
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
-FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation"}
+FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation", "reindex": "reindex"}
 
 app = typer.Typer(
     name="voxkeep",
@@ -42,6 +42,12 @@ class Preset(StrEnum):
     freeswitch = "freeswitch"
     fusionpbx = "fusionpbx"
     vos3000 = "vos3000"
+
+
+class IndexVerb(StrEnum):
+    """What can be done with the call index."""
+
+    rebuild = "rebuild"
 
 
 def run() -> None:
@@ -210,6 +216,25 @@ def reconcile(
 ) -> None:
     """Trace every call and recording through all stations; findings, summary, report, alerts."""
     _show_result(_run_flow("reconcile", home, {"business": business, "site": site, "day": _one_day(day)}), json=json)
+
+
+@app.command(name="index", epilog="Example: [bold]voxkeep index rebuild meituan[/]")
+def index_(
+    verb: Annotated[  # noqa: ARG001  # there is only one
+        IndexVerb, typer.Argument(help="What to do with it; rebuild: write every document anew.")
+    ],
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Rebuild the call index from the catalog alone, for example after it was lost.
+
+    Exit code 0: every call is in it; 1: it refused documents, which are in the frame `rejected`; 2: it could not run.
+    """
+    result = _run_flow("reindex", home, {"business": business, "site": site})
+    _show_result(result, json=json)
+    raise typer.Exit(INCOMPLETE if result["rejected"] else COMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep status[/]")
