@@ -123,3 +123,12 @@ def as_not_root() -> list[str]:
             "Run the same command as an ordinary user."
         ) from None
     return prefix
+
+
+def remembered_port(folder: Path, port: int | None = None) -> int:
+    """The port that the server in `folder` had before, else the one given, else a free one."""
+    file = folder / "port"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(port or free_port()))
+    return int(file.read_text())
