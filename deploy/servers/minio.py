@@ -119,6 +119,8 @@ class Minio:
             "MINIO_UPDATE": "off",
             # The drives may share one disk.
             "MINIO_CI_CD": "1",
+            # Milliseconds. A check before each small object leaves a lock behind for an instant; 250 is much to wait.
+            "_MINIO_LOCK_RETRY_INTERVAL": "10",
             # In a container, MinIO waits for ever for a node on the loopback unless it is told which one it is itself.
             "_MINIO_SERVER_LOCAL": f"127.0.0.1:{self.ports[node - 1]}",
         }
