@@ -248,5 +248,5 @@ def _batches(days: list[date]) -> Iterator[list[date]]:
 
 def _is_settled(hits: pl.DataFrame, before: date) -> bool:
     """Whether no call of the day `before`, or of an earlier one, can be newer than the oldest hit."""
-    oldest = hits["started_at"][-1]
+    oldest = hits["started_at"][-1] if hits.height else None
     return oldest is not None and oldest >= datetime.combine(before, time(), UTC) + timedelta(days=1) + _ZONES

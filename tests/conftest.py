@@ -9,7 +9,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from nodes import PASSWORD, STRAINED, emptied, node_of_all_workers
 from shop import Shop
+
+from blocks.elastic import ElasticIndex
+from deploy.servers.elasticsearch import Elasticsearch
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,22 @@ def prefect() -> Iterator[None]:
 def shop(prefect: None, tmp_path: Path) -> Shop:
     """A small business with one site, its database and a folder of recordings, all empty."""
     return Shop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    """A real Elasticsearch, as its makers set it up."""
+    yield from node_of_all_workers(tmp_path_factory, "elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def strained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+    """A real Elasticsearch with a password, little room for requests, and a limit to their size."""
+    yield from node_of_all_workers(tmp_path_factory, "strained", password=PASSWORD, settings=STRAINED)
+
+
+@pytest.fixture
+def elastic(elasticsearch: Elasticsearch) -> Iterator[ElasticIndex]:
+    """An empty call index in Elasticsearch, this test's alone."""
+    with emptied(elasticsearch):
+        yield ElasticIndex(url=elasticsearch.url)

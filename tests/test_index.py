@@ -1,4 +1,4 @@
-"""The call index finds calls by what people know of them."""
+"""The call index finds calls by what people know of them, wherever it is kept."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blocks.elastic import ElasticIndex
 from blocks.errors import PermanentError
 from blocks.index import DOCUMENT_SCHEMA, CallQuery, CatalogIndex
 
@@ -55,35 +56,63 @@ def frame(*documents: dict[str, object]) -> pl.DataFrame:
     return pl.DataFrame(list(documents), schema=DOCUMENT_SCHEMA)
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> CatalogIndex:
-    return CatalogIndex(url=str(tmp_path))
+AnyIndex = CatalogIndex | ElasticIndex
 
 
-def found(index: CatalogIndex, **query: object) -> list[str]:
+@pytest.fixture(params=["in Parquet", "in Elasticsearch"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> AnyIndex:
+    if request.param == "in Parquet":
+        return CatalogIndex(url=str(tmp_path))
+    return request.getfixturevalue("elastic")  # type: ignore[no-any-return]
+
+
+def found(index: AnyIndex, **query: object) -> list[str]:
     return index.search(CallQuery(**query))["call_uid"].to_list()  # type: ignore[arg-type]
 
 
-def test_an_empty_index_finds_nothing_in_the_right_columns(index: CatalogIndex) -> None:
+def test_an_empty_index_finds_nothing_in_the_right_columns(index: AnyIndex) -> None:
     assert index.search(CallQuery()).equals(DOCUMENT_SCHEMA.to_frame())
     assert index.search(CallQuery(business="meituan", number="1")).is_empty()
     assert index.links("meituan", "cq", [DAY]).is_empty()
 
 
-def test_a_document_comes_back_whole(index: CatalogIndex) -> None:
+def test_a_document_comes_back_whole(index: AnyIndex) -> None:
     documents = frame(document("1", recordings=[recording("r1"), recording("r2")]))
     index.replace("meituan", "cq", DAY, documents)
     assert index.search(CallQuery(call_uid="1")).equals(documents)
 
 
-def test_replacing_with_the_same_documents_in_another_order_changes_nothing(index: CatalogIndex) -> None:
+def test_replacing_with_the_same_documents_in_another_order_changes_nothing(index: AnyIndex) -> None:
     assert index.replace("meituan", "cq", DAY, frame(document("1"), document("2"))).changed
     assert not index.replace("meituan", "cq", DAY, frame(document("2"), document("1"))).changed
     assert index.replace("meituan", "cq", DAY, frame(document("2"))).changed
     assert found(index) == ["2"]
 
 
-def test_documents_with_a_missing_column_are_refused(index: CatalogIndex) -> None:
+def test_replacing_with_nothing_leaves_nothing(index: AnyIndex) -> None:
+    index.replace("meituan", "cq", DAY, frame(document("1"), document("2")))
+    done = index.replace("meituan", "cq", DAY, frame())
+    assert (done.changed, done.rejected.height) == (True, 0)
+    assert index.documents("meituan", "cq", DAY).is_empty()
+
+
+def test_the_calls_of_one_partition_are_replaced_and_no_others(index: AnyIndex) -> None:
+    for business, site, day in (("meituan", "cq", DAY), ("meituan", "wh", DAY), ("meituan-2021", "cq", DAY)):
+        uid = f"{business} {site}"
+        index.replace(business, site, day, frame(document(uid, business=business, site=site, day=day)))
+    index.replace("meituan", "cq", DAY, frame())
+    assert found(index) == ["meituan wh", "meituan-2021 cq"]
+    assert index.documents("meituan", "wh", DAY)["call_uid"].to_list() == ["meituan wh"]
+    assert index.links("meituan-2021", "cq", [DAY])["call_uid"].to_list() == ["meituan-2021 cq"]
+
+
+@pytest.mark.parametrize("stranger", [{"business": "other"}, {"site": "wh"}, {"day": date(2021, 2, 1)}, {"day": None}])
+def test_a_document_of_another_partition_is_refused(index: AnyIndex, stranger: dict[str, object]) -> None:
+    with pytest.raises(PermanentError, match="1 of 2 documents belong to another"):
+        index.replace("meituan", "cq", DAY, frame(document("1"), document("2", **stranger)))
+
+
+def test_documents_with_a_missing_column_are_refused(index: AnyIndex) -> None:
     with pytest.raises(PermanentError, match="numbers"):
         index.replace("meituan", "cq", DAY, frame(document("1")).drop("numbers"))
 
@@ -110,9 +139,7 @@ def test_documents_with_a_missing_column_are_refused(index: CatalogIndex) -> Non
         ({"number": "15372388463", "extension": "3001"}, []),
     ],
 )
-def test_a_search_finds_what_fits_newest_first(
-    index: CatalogIndex, query: dict[str, object], expected: list[str]
-) -> None:
+def test_a_search_finds_what_fits_newest_first(index: AnyIndex, query: dict[str, object], expected: list[str]) -> None:
     one = document("a", NOON, numbers=["2049", "15372388463", "02161206"], recordings=[recording("r1")])
     two = document("b", NOON + timedelta(hours=1), extension="3001", display_number="4001", numbers=["3001"])
     other_site = document("c", NOON + timedelta(hours=2), site="wh", numbers=["15000000000"])
@@ -122,13 +149,13 @@ def test_a_search_finds_what_fits_newest_first(
 
 
 def test_calls_of_one_instant_are_in_order_of_their_ids_and_those_without_one_come_last(
-    index: CatalogIndex,
+    index: AnyIndex,
 ) -> None:
     index.replace("meituan", "cq", DAY, frame(document("b"), document("0", None), document("a")))
     assert found(index) == ["a", "b", "0"]
 
 
-def test_a_call_after_midnight_in_utc_is_found_by_its_instant_not_its_day(index: CatalogIndex) -> None:
+def test_a_call_after_midnight_in_utc_is_found_by_its_instant_not_its_day(index: AnyIndex) -> None:
     # 00:30 on 1 February in Shanghai is 16:30 on 31 January in UTC.
     after_midnight = datetime(2021, 1, 31, 16, 30, tzinfo=UTC)
     index.replace("meituan", "cq", date(2021, 2, 1), frame(document("1", after_midnight, day=date(2021, 2, 1))))
@@ -136,7 +163,7 @@ def test_a_call_after_midnight_in_utc_is_found_by_its_instant_not_its_day(index:
     assert found(index, **bounds) == ["1"]
 
 
-def test_links_name_every_recording_and_the_calls_without(index: CatalogIndex) -> None:
+def test_links_name_every_recording_and_the_calls_without(index: AnyIndex) -> None:
     with_two = document("1", recordings=[recording("r2"), recording("r1")])
     index.replace("meituan", "cq", DAY, frame(with_two, document("2")))
     links = index.links("meituan", "cq", [DAY, date(2021, 2, 1)])
