@@ -14,11 +14,13 @@ from io import FileIO
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 import obstore
 import polars as pl
+from minio.credentials.credentials import Credentials
+from minio.signer import presign_v4
 from obstore import exceptions as refusal
 from obstore.store import S3Store
 from prefect.blocks.core import Block
@@ -40,6 +42,11 @@ _HANDFUL = 32
 # Bytes: below, a file takes less time than handing over the interpreter's lock.
 _SMALL = 256 * 1024
 _EXISTS = 409  # HTTP: Conflict
+_LINK_SECONDS = 300
+# How long an S3 service may be silent before it is given up.
+_SILENCE_SECONDS = 20
+# Bytes a second: the slowest network to a store on which recordings can be published.
+_SLOWEST = 1_000_000
 
 # key, size, etag, last_modified
 _Row = tuple[str, int, str | None, datetime]
@@ -123,7 +130,9 @@ class ObjectStore(Block):
             TransientError, PermanentError: the store takes nothing: unreachable, full, not allowed.
         """
         shelf, wanted = self._shelf(), list(items)
-        with _told("publish to", self.url), ThreadPoolExecutor(workers or shelf.workers(wanted)) as threads:
+        workers = workers or shelf.workers(wanted)
+        shelf.expect(wanted, workers)
+        with _told("publish to", self.url), ThreadPoolExecutor(workers) as threads:
             runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(wanted)]
             try:
                 done = [run.result() for run in runs]
@@ -169,6 +178,33 @@ class ObjectStore(Block):
         finally:
             part.unlink(missing_ok=True)
 
+    def link(self, key: str, seconds: int = _LINK_SECONDS, name: str | None = None) -> str:
+        """An address at which anybody can read this one object of S3, for `seconds` (at most 300).
+
+        `name` is what a browser calls the file when it saves it. The address is a secret while it lives.
+
+        Raises:
+            SettingsError: the store is a folder, or the time is not between 1 and 300 seconds.
+        """
+        address = urlsplit(self.url)
+        if address.scheme != "s3":
+            raise self._useless("a folder has no addresses for its objects", "read the object and hand on its bytes")
+        if not 1 <= seconds <= _LINK_SECONDS:
+            raise self._useless(f"a link cannot live for {seconds} s", f"choose 1 to {_LINK_SECONDS} seconds")
+        access_key, secret_key = self._keys()
+        path = quote("/".join(filter(None, (address.netloc, address.path.strip("/"), _checked(key)))))
+        service = (self.endpoint or f"https://s3.{self.region}.amazonaws.com").rstrip("/")
+        # obstore signs no parameters, so the name of the file would have no place.
+        signed = presign_v4(
+            method="GET",
+            url=urlsplit(f"{service}/{path}" + (f"?response-content-disposition={_saved_as(name)}" if name else "")),
+            region=self.region,
+            credentials=Credentials(access_key, secret_key),
+            date=datetime.now(UTC),
+            expires=seconds,
+        )
+        return urlunsplit(signed)
+
     def _shelf(self) -> "_Folder | _Bucket":
         address = urlsplit(self.url)
         if address.scheme == "s3":
@@ -178,19 +214,32 @@ class ObjectStore(Block):
         raise self._useless("it is neither a folder nor S3", "write /folder, file:///folder or s3://bucket")
 
     def _s3(self, bucket: str, prefix: str) -> S3Store:
-        if not (self.access_key and self.secret_key):
-            raise self._useless("the access key or the secret key is not given", "give both")
+        access_key, secret_key = self._keys()
         return S3Store(
             bucket,
             prefix=prefix or None,
             endpoint=self.endpoint,
-            access_key_id=self.access_key.get_secret_value(),
-            secret_access_key=self.secret_key.get_secret_value(),
+            access_key_id=access_key,
+            secret_access_key=secret_key,
             region=self.region,
+            # Kept with the object: the service refuses other bytes, and can prove them later.
+            checksum_algorithm="sha256",
             virtual_hosted_style_request=False,
-            client_options={"allow_http": True, "connect_timeout": "5s", "timeout": "120s"},
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
+            # A service that has lost too many drives takes a request and never answers.
+            client_options={
+                "allow_http": True,
+                "connect_timeout": "5s",
+                "read_timeout": f"{_SILENCE_SECONDS}s",
+                "timeout": "1h",
+            },
+            # Another attempt where less than this has passed: two of them at a service that is silent.
+            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_SILENCE_SECONDS - 1)},
         )
+
+    def _keys(self) -> tuple[str, str]:
+        if not (self.access_key and self.secret_key):
+            raise self._useless("the access key or the secret key is not given", "give both")
+        return self.access_key.get_secret_value(), self.secret_key.get_secret_value()
 
     def _useless(self, cause: str, remedy: str) -> SettingsError:
         return SettingsError(operation="reach the object store", subject=self.url, cause=cause, remedy=remedy)
@@ -224,6 +273,9 @@ class _Folder:
         """The kernel does the work of large files; of small ones, threads spend more time waiting for each other."""
         mean = sum(item.size for item in items) / max(len(items), 1)
         return 1 if mean < _SMALL else os.cpu_count() or 1
+
+    def expect(self, _items: list[Publication], _workers: int) -> None:
+        """Nothing to do: a disk answers or fails."""
 
     def create(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -345,8 +397,20 @@ class _Bucket:
         self.bucket = bucket
 
     def workers(self, _items: list[Publication]) -> int:
-        """So many requests at a time."""
-        return 8
+        """So many requests at a time. Measured: one node is busy with 8, a cluster waits much and takes 64."""
+        return 32
+
+    def expect(self, items: list[Publication], workers: int) -> None:
+        """Be patient enough for the largest item: the service is silent until it has the whole of it."""
+        if isinstance(self.store, S3Store):
+            largest = max((item.size for item in items), default=0)
+            seconds = _SILENCE_SECONDS + workers * largest // _SLOWEST
+            self.store = S3Store(
+                prefix=self.store.prefix,
+                config=self.store.config,
+                client_options={**(self.store.client_options or {}), "read_timeout": f"{seconds}s"},
+                retry_config=self.store.retry_config,
+            )
 
     def create(self) -> None:
         """Make the bucket, for which obstore has no call: a signed PUT of its address."""
@@ -356,7 +420,7 @@ class _Bucket:
         except httpx.TransportError as error:
             raise ConnectionError(str(error)) from None
         if answer.is_error and answer.status_code != _EXISTS:
-            raise PermissionError(f"the service answers {answer.status_code} {answer.reason_phrase}")
+            raise PermissionError(f"the service answers {answer.status_code} {answer.reason_phrase} {answer.text}")
 
     def put(self, item: Publication) -> bool:
         _checked(item.key)
@@ -396,6 +460,13 @@ class _Bucket:
             yield bytes(piece)
 
 
+def _saved_as(name: str) -> str:
+    """The header that names a download, for browsers that know only ASCII too; quoted for an address."""
+    name = name.rpartition("/")[2]
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return quote(f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}", safe="")
+
+
 def _checked(key: str) -> str:
     """`key`, which stays below the store.
 
@@ -427,6 +498,12 @@ def _told(operation: str, subject: str) -> Iterator[None]:
         raise (PermanentError if stays else TransientError)(
             operation=operation,
             subject=subject,
-            cause=str(error).partition("\n")[0],
+            cause=_cause(str(error)),
             remedy="check that it is there, answers, has space and allows this; then run it again",
         ) from None
+
+
+def _cause(message: str) -> str:
+    """What S3 says of a refusal, where it says something; the first line of it else."""
+    said = re.search(r"<Code>(\w+)</Code>\s*<Message>([^<]*)</Message>", message)
+    return f"the service answers {said[1]}: {said[2]}".rstrip(". ") if said else message.partition("\n")[0]
