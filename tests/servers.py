@@ -1,0 +1,55 @@
+"""One real server of a kind for all workers of a test run: whoever comes first starts it, the last one stops it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_SH, flock
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import psutil
+import pytest
+
+from deploy.servers.process import ServerError
+
+
+class Server(Protocol):
+    """What can be started and stopped, each of them twice."""
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+
+    def stop(self) -> None:
+        """Returns when it has ended."""
+
+
+S = TypeVar("S", bound=Server)
+
+
+def server_of_all_workers(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], S]) -> Iterator[S]:
+    """The server that `make` finds in its folder; the tests are skipped, with the reason, where it cannot be had."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    users = folder / "users"
+    users.mkdir(parents=True, exist_ok=True)
+    me = users / str(os.getpid())
+    with held(folder / "start.lock"):
+        try:
+            server = make(folder)
+            server.start()
+        except ServerError as error:
+            pytest.skip(str(error))
+        me.touch()
+    yield server
+    with held(folder / "start.lock"):
+        me.unlink()
+        if not any(psutil.pid_exists(int(user.name)) for user in users.iterdir()):
+            server.stop()
+
+
+@contextmanager
+def held(file: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock that dies with its process; `shared`: beside others that share it."""
+    with file.open("a") as handle:
+        flock(handle, LOCK_SH if shared else LOCK_EX)
+        yield
