@@ -23,7 +23,7 @@ from blocks.index import DOCUMENT_SCHEMA, LINK_SCHEMA, REJECTED_SCHEMA, CallQuer
 from blocks.step import Action, Step
 
 # Documents that a thread encodes and writes at a time.
-_SLICE = 4096
+_SLICE = 2048
 # Hits of a page: of whole documents, and of what is only ids.
 _PAGE, _LONG_PAGE = 1000, 10_000
 _HELD_SCHEMA = pl.Schema({"call_uid": pl.String, "index": pl.String, "content": pl.String})

@@ -54,7 +54,7 @@ class Bulk:
 
     def _send(self, items: pl.Series, places: list[int], refused: dict[int, str]) -> Iterator[list[int]]:
         """Send these items; yields those to be sent again, adds to `refused` those that never will be taken."""
-        body = items.gather(places).str.join("").item().encode()
+        body = items.gather(places).str.join("").cast(pl.Binary).item()
         path = f"{part(self.index)}/_bulk"
         status, answer = self.server.send("POST", path, lines=body, parameters={"filter_path": _WANTED})
         if status in BUSY:

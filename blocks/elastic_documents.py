@@ -93,13 +93,13 @@ def _searchable(name: str) -> pl.Expr:
 def _number_parts(numbers: pl.Series) -> pl.Series:
     """Every ending of every number, cut at `_PART` characters."""
     texts = numbers.to_frame("text").with_row_index("row").explode("text", empty_as_null=True)
-    texts = texts.with_columns(pl.col("text").str.len_chars().alias("length")).filter(pl.col("length") > 0)
-    longest = texts.select(pl.col("length").max().fill_null(0)).item()
-    endings = [
-        texts.filter(pl.col("length") > start).select("row", pl.col("text").str.slice(start, _PART))
-        for start in range(longest)
-    ]
-    found = pl.concat([texts.select("row", "text").clear(), *endings]).unique().group_by("row").agg("text")
+    starts = pl.int_ranges(0, pl.col("text").str.len_chars().fill_null(0)).alias("start")
+    endings = texts.select("row", "text", starts).explode("start", empty_as_null=True).drop_nulls()
+    found = (
+        endings.select("row", pl.col("text").str.slice(pl.col("start"), _PART))
+        .group_by("row", maintain_order=True)
+        .agg("text")
+    )
     rows = numbers.to_frame("numbers").with_row_index("row").join(found, on="row", how="left", maintain_order="left")
     return rows["text"].alias("number_parts")
 
