@@ -27,6 +27,8 @@ def site_policy(business: str, site: str) -> Policy:
         _listed(business, own),
         _allow([*_WRITE, *_PARTS], f"{business}/{own}*"),
         _allow(["s3:DeleteObject"], f"{business}/{own}*/locks/*"),
+        # MinIO lets who may delete an object delete its versions too, unless that is denied.
+        _allow(["s3:DeleteObjectVersion"], f"{business}/*") | {"Effect": "Deny"},
     )
 
 

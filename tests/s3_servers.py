@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from signal import SIGKILL
 
 import pytest
 from pydantic import SecretStr
@@ -38,7 +39,8 @@ def hook_port(folder: Path) -> int:
 @pytest.fixture(scope="session")
 def minio_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
     """The cluster itself; tests take `minio` or `breakable_minio`."""
-    yield from server_of_all_workers(tmp_path_factory, "minio", _cluster)
+    # In order, MinIO takes half a minute to end; nothing here is worth that.
+    yield from server_of_all_workers(tmp_path_factory, "minio", _cluster, lambda cluster: cluster.stop(SIGKILL))
 
 
 @pytest.fixture
@@ -61,7 +63,9 @@ def breakable_minio(minio_cluster: Minio) -> Iterator[Minio]:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A single SeaweedFS."""
-    yield from server_of_all_workers(tmp_path_factory, "seaweedfs", lambda folder: SeaweedFS(folder, USER, PASSWORD))
+    yield from server_of_all_workers(
+        tmp_path_factory, "seaweedfs", lambda folder: SeaweedFS(folder, USER, PASSWORD), SeaweedFS.stop
+    )
 
 
 @dataclass(frozen=True)

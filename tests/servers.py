@@ -14,19 +14,18 @@ from deploy.servers.process import ServerError
 
 
 class Server(Protocol):
-    """What can be started and stopped, each of them twice."""
+    """What can be started, twice too."""
 
     def start(self) -> None:
         """Returns when it is ready."""
-
-    def stop(self) -> None:
-        """Returns when it has ended."""
 
 
 S = TypeVar("S", bound=Server)
 
 
-def server_of_all_workers(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], S]) -> Iterator[S]:
+def server_of_all_workers(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], S], stop: Callable[[S], None]
+) -> Iterator[S]:
     """The server that `make` finds in its folder; the tests are skipped, with the reason, where it cannot be had."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
@@ -44,7 +43,7 @@ def server_of_all_workers(factory: pytest.TempPathFactory, name: str, make: Call
     with held(folder / "start.lock"):
         me.unlink()
         if not any(psutil.pid_exists(int(user.name)) for user in users.iterdir()):
-            server.stop()
+            stop(server)
 
 
 @contextmanager

@@ -77,11 +77,11 @@ class Minio:
         for node in nodes:
             process.wait_until(partial(self.is_healthy, node, whole=whole), _name(node), self._home(node))
 
-    def stop(self) -> None:
-        """End the nodes; the objects stay."""
+    def stop(self, how: Signals = SIGTERM) -> None:
+        """End the nodes, in order or by SIGKILL; the objects stay."""
         # Together: a node that is left behind waits long for the others before it ends.
         with ThreadPoolExecutor(len(self.ports)) as threads:
-            list(threads.map(self.stop_node, range(1, len(self.ports) + 1)))
+            list(threads.map(partial(self.stop_node, how=how), range(1, len(self.ports) + 1)))
 
     def stop_node(self, node: int, how: Signals = SIGTERM) -> None:
         """End one node: in order, or by SIGKILL."""
