@@ -7,14 +7,18 @@ RESTIC := .tools/restic.ready
 DEMO_DIR ?= .demo
 DEMO_CALLS ?= 300
 
-.PHONY: help demo test lint format docs bench tools lock clean
+SERVERS := .tools/servers.ready
+CLUSTER_DIR ?= .cluster
+
+.PHONY: help demo test lint format docs bench tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
 	@echo "make test    linters, types, and all tests"
 	@echo "make lint    linters and types only"
+	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
-	@echo "make bench   measure against bare restic"
+	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
 
 $(READY): requirements.lock pyproject.toml
@@ -29,12 +33,28 @@ $(RESTIC): tools/restic.sh
 	@sh tools/restic.sh .tools
 	@touch $@
 
+$(SERVERS): tools/debian.sh tools/go.sh tools/minio.sh tools/elasticsearch.sh
+	@sh tools/minio.sh .tools
+	@sh tools/elasticsearch.sh .tools
+	@sh tools/debian.sh postgres postgresql
+	@sh tools/debian.sh mariadbd mariadb-server-core mariadb-client-core
+	@touch $@
+
 tools: $(READY) $(RESTIC)
+
+servers: tools $(SERVERS)
+
+cluster: servers
+	@$(BIN)/python -m deploy.cluster start $(CLUSTER_DIR)
+
+cluster-stop: $(READY)
+	@$(BIN)/python -m deploy.cluster stop $(CLUSTER_DIR)
 
 demo: tools
 	@$(BIN)/voxkeep demo --dir $(DEMO_DIR) --calls $(DEMO_CALLS)
 
 test: lint tools
+	@$(MAKE) --no-print-directory servers || echo "not every server can be had here: the tests that need one are skipped, and say so"
 	@$(BIN)/pytest -n auto --maxprocesses 4
 
 lint: $(READY)
@@ -51,8 +71,9 @@ format: $(READY)
 docs: $(READY)
 	@$(BIN)/python tools/write_docs.py
 
-bench: tools
-	@$(BIN)/python bench/day.py
+bench: servers
+	@sh tools/s5cmd.sh .tools
+	@for one in day publish indexing extract; do $(BIN)/python bench/$$one.py || exit 1; done
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -115,6 +115,10 @@ class ObjectStore(Block):
     secret_key: SecretStr | None = Field(default=None, description="Secret key of S3.")
     region: str = Field(default="us-east-1", description="Region of S3.")
 
+    def is_folder(self) -> bool:
+        """Whether the objects are files of this machine."""
+        return not self.url.startswith("s3:")
+
     def create(self) -> None:
         """Make the folder or the bucket, where it is not there yet."""
         with _told("create the object store", self.url):

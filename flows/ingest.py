@@ -157,7 +157,7 @@ def load_centre(settings: Business, site: str) -> Centre:
         business=settings,
         site=site,
         rules=Rules.model_validate(settings.rules),
-        repository=load(Repository, f"{name}--{site}"),
+        repository=load(Repository, f"{name}--{site}--restore"),  # its key can only read
         catalog=load(Catalog, name),
         store=load(ObjectStore, name),
         index=load_index(name),

@@ -41,9 +41,10 @@ def sound(seconds: float, seed: int = 0) -> bytes:
 
 
 class Shop:
-    """The business `shop` with the site `one`, below one folder."""
+    """A business with the site `one`, below one folder."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, business: str = "shop", **settings: Any) -> None:
+        self.business = business
         self.folder = folder
         self.root = folder / "recordings"
         self.root.mkdir()
@@ -56,11 +57,11 @@ class Shop:
         (folder / "password").write_text("a-password-of-the-tests")
         (folder / "url").write_text(f"sqlite:///{self.database}")
         (folder / "calls.sql").write_text("SELECT * FROM cdr WHERE start >= :start AND start < :end ORDER BY id")
-        self.file = folder / "shop.yaml"
+        self.file = folder / f"{business}.yaml"
         self.settings = self.apply(**settings)
 
-    def apply(self, **changes: Any) -> Settings:
-        """Write the settings with these changes, and apply them."""
+    def content(self, **changes: Any) -> dict[str, Any]:
+        """The settings as they stand in the YAML, with these changes."""
         columns = {
             "call_id": "id",
             "started_at": "start",
@@ -69,26 +70,33 @@ class Shop:
             "callee": "number",
             "recording_path": "file",
         }
+        site = {
+            "recordings": "recordings",
+            "password": {"file": "password"},
+            "database": {"file": "url"},
+            "since": DAY,
+        }
         content = {
-            "business": "shop",
+            "business": self.business,
             "title": "Shop",
             "storage": "storage",
             "lookback_days": 1,
-            "sites": {
-                "one": {
-                    "recordings": "recordings",
-                    "password": {"file": "password"},
-                    "database": {"file": "url"},
-                    "since": DAY,
-                }
-            },
+            "sites": {"one": site},
             "datasets": {
                 "calls": {"sql": "calls.sql", "columns": columns, "expects_recording": {"min_talk_seconds": 1}}
             },
             "name_templates": [TEMPLATE],
         }
-        self.file.write_text(yaml.safe_dump(content | changes, allow_unicode=True))
-        self.settings = load_settings(self.file)
+        return content | changes
+
+    def settings_with(self, **changes: Any) -> Settings:
+        """Write the settings with these changes."""
+        self.file.write_text(yaml.safe_dump(self.content(**changes), allow_unicode=True))
+        return load_settings(self.file)
+
+    def apply(self, **changes: Any) -> Settings:
+        """Write the settings with these changes, and apply them."""
+        self.settings = self.settings_with(**changes)
         apply(self.settings, self.folder / "home")
         return self.settings
 
@@ -124,9 +132,9 @@ class Shop:
 
     def run(self, day: date = DAY) -> dict[str, Any]:
         """Run the three flows; returns what reconcile says."""
-        backup("shop", "one", day)
-        ingest("shop")
-        return reconcile("shop", day=day)
+        backup(self.business, "one", day)
+        ingest(self.business)
+        return reconcile(self.business, day=day)
 
     @property
     def storage(self) -> Path:
@@ -136,7 +144,7 @@ class Shop:
     @property
     def store(self) -> ObjectStore:
         """The published recordings."""
-        return ObjectStore(url=str(self.storage / "bucket" / "shop-audio"))
+        return ObjectStore(url=str(self.storage / "bucket" / f"{self.business}-audio"))
 
     @property
     def index(self) -> CatalogIndex:
@@ -146,7 +154,7 @@ class Shop:
     def frame(self, contract: Frame) -> pl.DataFrame:
         """A frame of the catalog, all days."""
         catalog = Catalog(url=str(self.storage / "catalog"))
-        return catalog.read(contract.name, "shop", None, None, contract.schema)
+        return catalog.read(contract.name, self.business, None, None, contract.schema)
 
     def open_findings(self) -> dict[str, int]:
         """How many findings of each kind are open."""
@@ -157,7 +165,7 @@ class Shop:
         """Every file of catalog, index and object store, by its path: what a second run must not change."""
         return {
             str(file.relative_to(self.storage)): file.read_bytes()
-            for folder in ("catalog", "index", "bucket/shop-audio")
+            for folder in ("catalog", "index", f"bucket/{self.business}-audio")
             for file in sorted((self.storage / folder).rglob("*"))
             if file.is_file()
         }
@@ -169,5 +177,5 @@ class Shop:
         }
         state: dict[str, Any] = {name: frame.drop(OF_A_RUN, strict=False).rows() for name, frame in frames.items()}
         state["objects"] = {name: content for name, content in self.files().items() if name.startswith("bucket")}
-        state["index"] = self.index.documents("shop", "one", DAY).rows()
+        state["index"] = self.index.documents(self.business, "one", DAY).rows()
         return state

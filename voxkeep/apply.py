@@ -1,21 +1,68 @@
-"""From settings to blocks: what `voxkeep apply` saves in Prefect, and what it remembers for the other commands."""
+"""From settings to the world: the steps of `voxkeep apply`, and what it remembers for the other commands."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from prefect.blocks.core import Block
+from prefect.client.orchestration import get_client
 
 from blocks.business import Business, SiteSettings
-from blocks.catalog import Catalog
 from blocks.errors import SettingsError
-from blocks.index import CatalogIndex
 from blocks.notifier import Notifier
 from blocks.repository import Repository
 from blocks.saved import load
 from blocks.source import SourceDatabase
+from blocks.step import Action, Step
 from blocks.store import ObjectStore
+from voxkeep.automations import automation_steps
+from voxkeep.deployments import deployment_steps
+from voxkeep.remembered import remember
+from voxkeep.services import service_blocks, service_steps
 from voxkeep.settings import Settings, Site
 from voxkeep.settings_checks import read_sql
+
+DONE: dict[Action, str] = {"create": "created", "change": "changed", "unchanged": "unchanged"}
+
+
+def apply(settings: Settings, home: Path) -> dict[str, str]:
+    """Make all that the business needs: `created`, `changed` or `unchanged`, by what it is about.
+
+    Raises:
+        SettingsError: a secret or SQL file cannot be had, or a service refuses what was given for it.
+        TransientError: a service does not answer. What was done before stays; the same again does the rest.
+    """
+    return _go_through(settings, home, really=True)
+
+
+def plan(settings: Settings, home: Path) -> dict[str, str]:
+    """What `apply` would do (`create`, `change` or `unchanged`); nothing is changed."""
+    return _go_through(settings, home, really=False)
+
+
+def _go_through(settings: Settings, home: Path, *, really: bool) -> dict[str, str]:
+    outcome = {}
+    with ExitStack() as clients:
+        for step in _steps(settings, clients):
+            if really and step.action != "unchanged":
+                step.do()
+            outcome[step.what] = DONE[step.action] if really else step.action
+    if really:
+        remember(settings, home)
+    return outcome
+
+
+def _steps(settings: Settings, clients: ExitStack) -> Iterator[Step]:
+    """Everything in the order in which one thing needs the other; keys are saved before a service knows them."""
+    blocks = blocks_of(settings)
+    for reference, block in blocks.items():
+        yield _block_step(reference, block)
+    yield from service_steps(settings, blocks)
+    if settings.schedules:
+        client = clients.enter_context(get_client(sync_client=True))
+        yield from deployment_steps(settings, client)
+        yield from automation_steps(settings, client)
 
 
 def blocks_of(settings: Settings) -> dict[str, Block]:
@@ -24,22 +71,16 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
     Raises:
         SettingsError: a secret or SQL file cannot be had.
     """
-    name, storage = settings.business, Path(settings.storage)
+    name = settings.business
     blocks: list[tuple[str, Block]] = [
         (name, _business(settings)),
-        (name, Catalog(url=str(storage / "catalog"))),
-        (name, ObjectStore(url=str(storage / "bucket" / f"{name}-audio"))),
-        (name, CatalogIndex(url=str(storage / "index"))),
-        (name, Notifier(routes=_routes(settings), outbox=storage / "outbox" / name)),
+        *service_blocks(settings),
+        (name, Notifier(routes=_routes(settings), outbox=Path(settings.storage) / "outbox" / name)),
     ]
     for site_name, site in settings.sites.items():
-        document = f"{name}--{site_name}"
-        location = storage / "bucket" / name / "restic" / site_name
-        password = site.password.fetch(f"password of {name}/{site_name}")
-        blocks.append((document, Repository(location=str(location), password=password)))
         if site.database:
             url = site.database.fetch(f"database of {name}/{site_name}")
-            blocks.append((document, SourceDatabase(url=url)))
+            blocks.append((f"{name}--{site_name}", SourceDatabase(url=url)))
     return {f"{block.get_block_type_slug()}/{document}": block for document, block in blocks}
 
 
@@ -58,6 +99,7 @@ def _business(settings: Settings) -> Business:
         quiet_period_seconds=settings.quiet_period_seconds,
         backup_due_hours=settings.backup_due_hours,
         coverage_target=settings.coverage_target,
+        has_workers=settings.schedules is not None,
         language=settings.language,
     )
 
@@ -78,64 +120,22 @@ def _site(settings: Settings, name: str, site: Site) -> SiteSettings:
     )
 
 
-def apply(settings: Settings, home: Path) -> dict[str, str]:
-    """Save every block of the business in Prefect: `created`, `changed` or `unchanged`, by block."""
-    outcome = {}
-    for reference, block in blocks_of(settings).items():
-        document = reference.split("/")[1]
-        if isinstance(block, ObjectStore):
+def _block_step(reference: str, block: Block) -> Step:
+    document = reference.split("/")[1]
+    action: Action = "create"
+    with suppress(SettingsError):
+        action = "unchanged" if _plain(load(type(block), document)) == _plain(block) else "change"
+
+    def do() -> None:
+        if isinstance(block, ObjectStore) and block.is_folder():
             block.create()
-        outcome[reference] = _save(block, document)
-        if isinstance(block, Repository) and outcome[reference] != "unchanged":
+        if isinstance(block, Repository):
             block.make_folder()
-    remember(settings, home)
-    return outcome
+        block.save(document, overwrite=True)
 
-
-def _save(block: Block, document: str) -> str:
-    try:
-        known = load(type(block), document)
-    except SettingsError:
-        block.save(document)
-        return "created"
-    if _plain(known) == _plain(block):
-        return "unchanged"
-    block.save(document, overwrite=True)
-    return "changed"
+    return Step(f"block {reference}", action, do)
 
 
 def _plain(block: Block) -> str:
     content = block.model_dump(context={"include_secrets": True}, mode="json", include=set(type(block).model_fields))
     return json.dumps(content, sort_keys=True, default=str)
-
-
-def remember(settings: Settings, home: Path) -> None:
-    """Keep the settings (which hold no secrets) for the commands that need no Prefect."""
-    folder = home / "businesses"
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{settings.business}.part"
-    part.write_text(settings.model_dump_json(indent=1))
-    part.replace(folder / f"{settings.business}.json")
-
-
-def remembered(home: Path) -> dict[str, Settings]:
-    """The businesses that were applied, by name."""
-    files = sorted((home / "businesses").glob("*.json"))
-    return {file.stem: Settings.model_validate_json(file.read_text()) for file in files}
-
-
-def remembered_business(home: Path, business: str) -> Settings:
-    """One business that was applied.
-
-    Raises:
-        SettingsError: there is none of this name.
-    """
-    known = remembered(home)
-    if business not in known:
-        raise SettingsError(
-            operation="find the business",
-            subject=business,
-            cause=f"{home} knows {', '.join(known)}" if known else f"no business was applied with {home}",
-            remedy="run `voxkeep apply FILE`, or name the right folder with --home",
-        )
-    return known[business]

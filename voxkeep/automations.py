@@ -6,14 +6,14 @@ https://docs.prefect.io/v3/concepts/automations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 
-from blocks.step import Step
+from blocks.step import Action, Step
 from voxkeep.deployments import find_deployment, wanted_deployments
 from voxkeep.settings import Settings
 
@@ -44,6 +44,19 @@ def automation_steps(settings: Settings, client: SyncPrefectClient) -> Iterator[
             yield Step(what, "unchanged", lambda: None)
         else:
             yield Step(what, "change", lambda name=name, known=known: _change(settings, name, known, client))  # type: ignore[misc]
+    yield from _paused(settings, set(_names(settings)), client)
+
+
+def _paused(settings: Settings, wanted: set[str], client: SyncPrefectClient) -> Iterator[Step]:
+    """Automations of sites that the settings no longer have: an overdue backup of theirs is no news."""
+    for known in client.read_automations():
+        if known.name.startswith(f"{settings.business}: ") and known.name not in wanted:
+            yield _pause_step(known, client)
+
+
+def _pause_step(known: Automation, client: SyncPrefectClient) -> Step:
+    what, action = f"automation {known.name}, no longer wanted: paused", "change" if known.enabled else "unchanged"
+    return Step(what, cast("Action", action), lambda: client.pause_automation(known.id))
 
 
 def _names(settings: Settings) -> list[str]:

@@ -7,16 +7,14 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 import yaml
 
-from blocks.catalog import Catalog
-from blocks.index import CatalogIndex
 from flows.backup import backup
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
@@ -27,10 +25,23 @@ from reconcile.recordings import object_key
 from voxkeep.apply import apply
 from voxkeep.console import err, out, table
 from voxkeep.sample import Planted, Sample, make_sample, sample_rules, second_day
+from voxkeep.sample_plan import ROBOT_SITE
 from voxkeep.server import start_server
+from voxkeep.services import Places, places
 from voxkeep.settings import Settings, load_settings
 
-Fault = tuple[str, str, date, str]
+# Kind, business, site, day, subject.
+Fault = tuple[str, str, str, date, str]
+
+
+class Vandal(Protocol):
+    """Who damages published recordings, to see whether that is found."""
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+
+    def alter(self, key: str, size: int) -> None:
+        """Give an object of this size other bytes, once."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,9 @@ class Demo:
     seconds: float
     report: Path
     home: Path
-    storage: Path
+    settings: Settings
     a_number: str
+    more: dict[str, Any] = field(default_factory=dict)
 
     def counts(self) -> dict[str, Any]:
         """The result as one plain object."""
@@ -56,6 +68,7 @@ class Demo:
             "recall": right / len(self.planted) if self.planted else 1.0,
             "seconds": round(self.seconds, 1),
             "report": str(self.report),
+            **self.more,
         }
 
     def perfect(self) -> bool:
@@ -76,32 +89,43 @@ def run_demo(directory: Path, calls: int) -> Demo:
         started = beside.submit(start_server)
         sample = make_sample(directory, calls=calls)
         started.result()
-    settings = load_settings(_write_settings(sample, directory))
+    settings = load_settings(write_settings(directory, settings_of(sample)))
     apply(settings, directory / "home")
-    catalog = Catalog(url=str(Path(settings.storage) / "catalog"))
-    report = _run_days(sample, catalog, settings)
-    ledger = catalog.read(FINDINGS.name, sample.business, None, None, FINDINGS.schema)
+    report = _run_days(sample, settings)
+    return judge([(sample, settings)], began, Path(report), directory / "home", {})
+
+
+def judge(runs: list[tuple[Sample, Settings]], began: float, report: Path, home: Path, more: dict[str, Any]) -> Demo:
+    """What was planted in these samples, beside what the ledgers have found."""
+    planted, found, healed = set(), set(), True
+    for sample, settings in runs:
+        catalog = places(settings).catalog
+        ledger = catalog.read(FINDINGS.name, sample.business, None, None, FINDINGS.schema)
+        planted |= {_planted(sample, fault) for fault in sample.planted}
+        found |= {_found(row) for row in ledger.iter_rows(named=True)}
+        healed &= _healed(sample, ledger)
     return Demo(
-        planted=frozenset(_planted(sample, fault) for fault in sample.planted),
-        found=frozenset(_found(row) for row in ledger.iter_rows(named=True)),
-        healed=_healed(sample, ledger),
+        planted=frozenset(planted),
+        found=frozenset(found),
+        healed=healed,
         seconds=time.monotonic() - began,
-        report=Path(report),
-        home=directory / "home",
-        storage=Path(settings.storage),
-        a_number=_a_number(settings),
+        report=report,
+        home=home,
+        settings=runs[0][1],
+        a_number=_a_number(runs[0][1]),
+        more=more,
     )
 
 
-def _write_settings(sample: Sample, directory: Path) -> Path:
-    """The demo's YAML, its SQL and its password, written once."""
+def write_settings(directory: Path, content: dict[str, Any]) -> Path:
+    """The YAML of a business of the demo, its SQL and its password, written once."""
     password = directory / "password"
     if not password.exists():
         with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
             handle.write(secrets.token_urlsafe(24))
     shutil.copytree(_sql_folder(), directory / "sql", dirs_exist_ok=True)
-    file = directory / "business.yaml"
-    file.write_text(yaml.safe_dump(_settings(sample), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    file = directory / f"{content['business']}.yaml"
+    file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return file
 
 
@@ -111,24 +135,27 @@ def _sql_folder() -> Path:
     return next(folder for folder in (here / "sql" / "sample", here.parent / "sql" / "sample") if folder.is_dir())
 
 
-def _settings(sample: Sample) -> dict[str, Any]:
+def settings_of(sample: Sample) -> dict[str, Any]:
+    """The settings of the sample's business, everything in folders."""
     rules = sample_rules()
     titles = {"cq": "重庆", "bj": "北京", "sz": "深圳"}
     datasets = {name: dict(dataset) for name, dataset in rules["datasets"].items()}
+    if ROBOT_SITE not in sample.sites:
+        del datasets["robot"]
     datasets["calls"]["sql"], datasets["notes"]["sql"] = "sql/calls.sql", "sql/notes.sql"
-    silent = sample.sites[-1]
     sites = {
         site: {
             "title": titles[site],
             "recordings": str(sample.recordings(site)),
             "password": {"file": "password"},
-            "since": sample.days[1] if site == silent else sample.days[0],
+            "since": sample.days[0] if site in sample.reporting else sample.days[1],
         }
         for site in sample.sites
     }
-    for site in sample.sites[:-1]:
+    for site in sample.reporting:
         sites[site]["database"] = {"command": ["echo", f"sqlite:///{sample.database(site)}"]}
-    sites["cq"]["dropped"] = {"robot": str(sample.dropped("cq"))}
+        if site == ROBOT_SITE:
+            sites[site]["dropped"] = {"robot": str(sample.dropped(site))}
     return {
         "business": sample.business,
         "title": sample.title,
@@ -140,13 +167,13 @@ def _settings(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _run_days(sample: Sample, catalog: Catalog, settings: Settings) -> str:
+def _run_days(sample: Sample, settings: Settings) -> str:
     """Run the three flows for both days, and tamper before the second is reconciled; returns the report's path.
 
     The sites back up the second day while the centre still reconciles the first, as they would in life.
     """
     with ThreadPoolExecutor() as centre:
-        is_new = catalog.days(SUMMARY.name, sample.business, "cq")[-1:] != [sample.days[1]]
+        is_new = is_unfinished(sample, settings)
         if is_new:
             _back_up(sample, sample.days[0])
             ingest(sample.business)
@@ -156,50 +183,71 @@ def _run_days(sample: Sample, catalog: Catalog, settings: Settings) -> str:
         if is_new:
             first.result()
     ingest(sample.business)
-    tamper(sample, catalog, settings)
+    tamper(sample, places(settings), FolderVandal(Path(settings.storage) / "bucket" / f"{sample.business}-audio"))
     return str(reconcile(sample.business, day=sample.days[1])["report"])
+
+
+def is_unfinished(sample: Sample, settings: Settings) -> bool:
+    """Whether the last day was not reconciled yet."""
+    catalog = places(settings).catalog
+    return catalog.days(SUMMARY.name, sample.business, sample.reporting[0])[-1:] != [sample.days[1]]
 
 
 def _back_up(sample: Sample, day: date) -> None:
     """Back up every site that reports, all at once."""
     err.print(f"[bold]{day}[/]")
     with ThreadPoolExecutor() as sites:
-        for run in [sites.submit(backup, sample.business, site, day) for site in sample.sites[:-1]]:
+        for run in [sites.submit(backup, sample.business, site, day) for site in sample.reporting]:
             run.result()
 
 
-def tamper(sample: Sample, catalog: Catalog, settings: Settings) -> None:
+def tamper(sample: Sample, places: Places, vandal: Vandal) -> None:
     """Do to the central side what the plan says: remove an object, alter one, forget a link. Twice does no more."""
-    storage = Path(settings.storage)
-    inventory = catalog.read(INVENTORY.name, sample.business, None, None, INVENTORY.schema)
+    inventory = places.catalog.read(INVENTORY.name, sample.business, None, None, INVENTORY.schema)
     objects = dict(inventory.select("recording_id", object_key()).iter_rows())
     sizes = dict(inventory.select("recording_id", "size").iter_rows())
     for fault in sample.planted:
         recording_id = stable_id(sample.business, fault.site, fault.path or "")
-        file = storage / "bucket" / f"{sample.business}-audio" / (objects.get(recording_id) or "")
+        key = objects.get(recording_id) or ""
         if fault.kind == "recording_lost":
-            file.unlink(missing_ok=True)
-        elif fault.kind == "content_mismatch" and file.stat().st_size == sizes[recording_id]:
-            with file.open("ab") as handle:
-                handle.write(b"altered")
+            vandal.remove(key)
+        elif fault.kind == "content_mismatch":
+            vandal.alter(key, sizes[recording_id])
         elif fault.kind == "not_indexed":
-            _forget_link(sample, storage, fault, recording_id)
+            _forget_link(sample, places, fault, recording_id)
 
 
-def _forget_link(sample: Sample, storage: Path, fault: Planted, recording_id: str) -> None:
-    index = CatalogIndex(url=str(storage / "index"))
-    known = index.documents(sample.business, fault.site, fault.day)
+@dataclass(frozen=True)
+class FolderVandal:
+    """Who damages published recordings that lie in a folder."""
+
+    folder: Path
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+        (self.folder / key).unlink(missing_ok=True)
+
+    def alter(self, key: str, size: int) -> None:
+        """Add bytes to an object of this size, once."""
+        if (self.folder / key).stat().st_size == size:
+            with (self.folder / key).open("ab") as handle:
+                handle.write(b"altered")
+
+
+def _forget_link(sample: Sample, places: Places, fault: Planted, recording_id: str) -> None:
+    known = places.index.documents(sample.business, fault.site, fault.day)
     others = pl.col("recordings").list.filter(pl.element().struct.field("recording_id") != recording_id)
-    index.replace(sample.business, fault.site, fault.day, known.with_columns(others))
+    places.index.replace(sample.business, fault.site, fault.day, known.with_columns(others))
 
 
 def _planted(sample: Sample, fault: Planted) -> Fault:
-    about_call = fault.kind in ("recording_missing", "call_duplicate")
-    if about_call:
-        return fault.kind, fault.site, fault.day, str(fault.call_id)
-    if fault.path:
-        return fault.kind, fault.site, fault.day, stable_id(sample.business, fault.site, fault.path)
-    return fault.kind, fault.site, fault.day, fault.subject
+    if fault.kind in ("recording_missing", "call_duplicate"):
+        subject = str(fault.call_id)
+    elif fault.path:
+        subject = stable_id(sample.business, fault.site, fault.path)
+    else:
+        subject = fault.subject
+    return fault.kind, sample.business, fault.site, fault.day, subject
 
 
 def _found(row: dict[str, Any]) -> Fault:
@@ -209,7 +257,7 @@ def _found(row: dict[str, Any]) -> Fault:
         subject = subject.replace(" line ", ":")
     if row["kind"] in ("clock_skew", "backup_overdue"):
         subject = row["site"]
-    return row["kind"], row["site"], row["day"], subject
+    return row["kind"], row["business"], row["site"], row["day"], subject
 
 
 def _healed(sample: Sample, ledger: pl.DataFrame) -> bool:
@@ -220,8 +268,7 @@ def _healed(sample: Sample, ledger: pl.DataFrame) -> bool:
 
 def _a_number(settings: Settings) -> str:
     """A number that `voxkeep find` finds in the demo."""
-    index = CatalogIndex(url=str(Path(settings.storage) / "index"))
-    documents = index.documents(settings.business, "cq", date(2021, 1, 31))
+    documents = places(settings).index.documents(settings.business, next(iter(settings.sites)), date(2021, 1, 31))
     return str(documents.filter(pl.col("recordings").list.len() > 0).sort("started_at")["callee"].drop_nulls().first())
 
 
@@ -235,12 +282,13 @@ def show_demo(demo: Demo) -> None:
         f"precision {counts['precision']:.3f}, recall {counts['recall']:.3f}, {counts['seconds']} s; "
         f"the late arrival {'resolved its finding' if demo.healed else 'did NOT resolve its finding'}\n"
     )
-    catalog = demo.storage / "catalog"
+    storage = Path(demo.settings.storage)
+    catalog = storage / "catalog"
     here = os.path.relpath(demo.home)
     findings = os.path.relpath(catalog / "findings" / "**" / "*.parquet")
     lines = {
         "report": demo.report,
-        "Data Docs": demo.storage / "reports" / "meituan" / "data-docs" / "index.html",
+        "Data Docs": storage / "reports" / demo.settings.business / "data-docs" / "index.html",
         "findings": demo.report.with_name("findings.xlsx"),
         "Parquet": catalog,
         "Polars": f"{_beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
@@ -258,6 +306,3 @@ def _beside(program: str) -> str:
     mine = Path(sys.executable).with_name(program)
     found = shutil.which(program)
     return program if found and Path(found) == mine else os.path.relpath(mine)
-
-
-__all__ = ["Demo", "run_demo", "show_demo", "tamper"]

@@ -9,13 +9,14 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
-from blocks.step import Step
+from blocks.step import Action, Step
 from flows.backup import backup
 from flows.ingest import ingest, turn
 from flows.notice import notice
@@ -191,18 +192,14 @@ def _change_deployment(wanted: Wanted, known: DeploymentResponse, client: SyncPr
 
 def _paused(settings: Settings, wanted: set[str], client: SyncPrefectClient) -> Iterator[Step]:
     """Deployments of sites that the settings no longer have: nothing is deleted, they only no longer run."""
-    for one in (backup, ingest, reconcile, notice):
-        for known in client.read_deployments(limit=200):
-            flow_name = known.entrypoint or ""
-            entrypoint = f"{one.fn.__module__}.{one.fn.__name__}"
-            path = f"{one.name}/{known.name}"
-            if flow_name != entrypoint or f"business={settings.business}" not in known.tags or path in wanted:
-                continue
-            if known.paused:
-                yield Step(f"deployment {path}, no longer wanted", "unchanged", lambda: None)
-            else:
-                yield _pause_step(path, known, client)
+    flows = {f"{flow.fn.__module__}.{flow.fn.__name__}": flow.name for flow in (backup, ingest, reconcile, notice)}
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["voxkeep", f"business={settings.business}"]))
+    for known in client.read_deployments(deployment_filter=ours, limit=200):
+        path = f"{flows.get(known.entrypoint or '')}/{known.name}"
+        if path not in wanted:
+            yield _pause_step(path, known, client)
 
 
 def _pause_step(path: str, known: DeploymentResponse, client: SyncPrefectClient) -> Step:
-    return Step(f"deployment {path}, no longer wanted: pause it", "change", lambda: client.pause_deployment(known.id))
+    action: Action = "unchanged" if known.paused else "change"
+    return Step(f"deployment {path}, no longer wanted: paused", action, lambda: client.pause_deployment(known.id))

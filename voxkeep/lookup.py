@@ -1,4 +1,4 @@
-"""Finding calls, fetching recordings, and how things stand: all from catalog, index and store, without Prefect."""
+"""Finding calls, fetching recordings, and how things stand: all from catalog, index and store."""
 
 import hashlib
 import json
@@ -13,12 +13,13 @@ from rich.table import Table
 
 from blocks.catalog import Catalog
 from blocks.errors import PermanentError, SettingsError
-from blocks.index import CallQuery, CatalogIndex
+from blocks.index import CallQuery
 from blocks.store import ObjectStore
 from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY
 from reconcile.numbers import normalised
-from voxkeep.apply import remembered, remembered_business
 from voxkeep.console import table
+from voxkeep.remembered import remembered, remembered_business
+from voxkeep.services import places
 from voxkeep.settings import Settings
 
 # So many days back `status` looks for the last backup and for what is open.
@@ -76,8 +77,7 @@ def _find_in(settings: Settings, wanted: Wanted) -> list[dict[str, Any]]:
         end=wanted.until.replace(tzinfo=zone) if wanted.until else None,
         limit=wanted.limit,
     )
-    index = CatalogIndex(url=str(Path(settings.storage) / "index"))
-    return [_call(row, zone) for row in index.search(query).iter_rows(named=True)]
+    return [_call(row, zone) for row in places(settings).index.search(query).iter_rows(named=True)]
 
 
 def _plain(settings: Settings, number: str | None) -> str | None:
@@ -155,12 +155,11 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
             cause=f"it has {len(recordings)} recordings",
             remedy=f"name a folder that exists: --out {target.parent}",
         )
-    storages = {settings.business: settings.storage for settings in _businesses(home, business)}
+    stores = {settings.business: places(settings).store for settings in _businesses(home, business)}
     written = []
     for owner, recording in recordings.values():
-        store = ObjectStore(url=str(Path(storages[owner]) / "bucket" / f"{owner}-audio"))
         file = target / Path(recording["path"]).name if into_folder else target
-        written.append({"file": str(file), **_fetch(store, recording, file)})
+        written.append({"file": str(file), **_fetch(stores[owner], recording, file)})
     return written
 
 
@@ -190,7 +189,7 @@ def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
 
 
 def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:
-    catalog = Catalog(url=str(Path(settings.storage) / "catalog"))
+    catalog = places(settings).catalog
     outbox = Path(settings.storage) / "outbox" / settings.business
     sites = {}
     for name in settings.sites:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
-from voxkeep.server import no_heartbeat, use_home
+from voxkeep.server import no_heartbeat, use_cluster, use_home
 
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
@@ -33,6 +33,13 @@ Day = Annotated[
     datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Business day; today where not given.")
 ]
 DEFAULT_HOME = Path.home() / ".voxkeep"
+
+
+class Profile(StrEnum):
+    """Where the demo runs."""
+
+    EMBEDDED = "embedded"
+    CLUSTER = "cluster"
 
 
 class Preset(StrEnum):
@@ -85,14 +92,25 @@ def demo(
         "voxkeep-demo"
     ),
     calls: Annotated[int, typer.Option("--calls", min=50, help="Calls of the sample source.")] = 300,
+    profile: Annotated[
+        Profile, typer.Option(help="embedded: everything in folders; cluster: over the servers of `make cluster`.")
+    ] = Profile.EMBEDDED,
+    cluster: Annotated[Path, typer.Option(help="Folder of `make cluster`.")] = Path(".cluster"),
     json: Json = False,
 ) -> None:
     """Make a sample source with planted faults, run everything over it, and compare planted with found."""
+    if profile is Profile.CLUSTER:
+        use_cluster(cluster)
     use_home(directory / "home")
     from voxkeep.demo import run_demo, show_demo  # noqa: PLC0415
 
     with working("running the demo"), no_heartbeat():
-        result = run_demo(directory, calls)
+        if profile is Profile.CLUSTER:
+            from voxkeep.demo_cluster import run_cluster_demo  # noqa: PLC0415
+
+            result = run_cluster_demo(directory, calls)
+        else:
+            result = run_demo(directory, calls)
     if json:
         print_json(result.counts())
     else:
@@ -122,37 +140,53 @@ def check(files: Annotated[list[Path], typer.Argument(help="Settings of business
     raise typer.Exit(COULD_NOT_RUN if mistakes else COMPLETE)
 
 
-@app.command(epilog="Example: [bold]voxkeep apply business.yaml[/]")
+@app.command(epilog="Example: [bold]voxkeep apply business.yaml --dry-run[/]")
 def apply(
     files: Annotated[list[Path], typer.Argument(help="Settings of businesses.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Make or update what these settings describe. Applying the same twice changes nothing."""
+    """Make or update what these settings describe. Applying the same twice changes nothing; nothing is ever deleted."""
     from voxkeep.settings import load_settings  # noqa: PLC0415
 
     loaded = [load_settings(file) for file in files]
     use_home(home)
     from voxkeep.apply import apply as apply_settings  # noqa: PLC0415
+    from voxkeep.apply import plan  # noqa: PLC0415
 
-    with working("applying"):
-        outcomes = {settings.business: apply_settings(settings, home) for settings in loaded}
+    with working("planning" if dry_run else "applying"):
+        go = plan if dry_run else apply_settings
+        outcomes = {settings.business: go(settings, home) for settings in loaded}
     if json:
         print_json(outcomes)
         return
     for business, outcome in outcomes.items():
-        out.print(
-            table(
-                business,
-                ["block", "outcome"],
-                [[name, what] for name, what in outcome.items()],
-                numbers_from=9,
-            )
-        )
+        rows = [[what, done] for what, done in outcome.items()]
+        title = f"{business}: what would be done" if dry_run else business
+        out.print(table(title, ["what", "outcome"], rows, numbers_from=9))
+
+
+@app.command(epilog="Example: [bold]VOXKEEP_RECEIVER_TOKEN=… voxkeep receiver --port 8300[/]")
+def receiver(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8300,
+) -> None:
+    """Listen for what S3 tells of new snapshots, and have Prefect ingest them at once.
+
+    The token that S3 must send is in the environment variable VOXKEEP_RECEIVER_TOKEN; PREFECT_API_URL names the server.
+    """
+    import uvicorn  # noqa: PLC0415
+
+    from voxkeep.receiver import make_receiver  # noqa: PLC0415
+    from voxkeep.secret import Secret  # noqa: PLC0415
+
+    token = Secret(env="VOXKEEP_RECEIVER_TOKEN").fetch("token of the receiver")
+    uvicorn.run(make_receiver(token), host=host, port=port, log_level="info", access_log=False)
 
 
 def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    from voxkeep.apply import remembered_business  # noqa: PLC0415
+    from voxkeep.remembered import remembered_business  # noqa: PLC0415
 
     remembered_business(home, parameters["business"])
     use_home(home)
@@ -178,7 +212,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """At the site: extract, inventory, back up with restic, confirm. Every site, where none is named."""
-    from voxkeep.apply import remembered_business  # noqa: PLC0415
+    from voxkeep.remembered import remembered_business  # noqa: PLC0415
 
     results, failed = [], False
     for name in [site] if site else list(remembered_business(home, business).sites):
@@ -240,6 +274,7 @@ def index_(
 @app.command(epilog="Example: [bold]voxkeep status[/]")
 def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
     """Every site: its last backup, what is complete, what is open."""
+    use_home(home)
     from voxkeep.lookup import show_status, status_of  # noqa: PLC0415
 
     found = status_of(home)
@@ -261,6 +296,7 @@ def find(
     json: Json = False,
 ) -> None:
     """Find calls, newest first."""
+    use_home(home)
     from voxkeep.lookup import Wanted, find_calls, show_calls  # noqa: PLC0415
 
     wanted = Wanted(number, business, site, display_number, extension, call, since, until, limit)
@@ -278,6 +314,7 @@ def get(
     json: Json = False,
 ) -> None:
     """Write the recordings of one call, byte for byte as at the source."""
+    use_home(home)
     from voxkeep.lookup import get_recordings  # noqa: PLC0415
 
     written = get_recordings(home, call, target, business)

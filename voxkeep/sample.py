@@ -49,6 +49,11 @@ class Sample:
     sites: tuple[str, ...] = (*REPORTING_SITES, SILENT_SITE)
     days: tuple[date, date] = DAYS
 
+    @property
+    def reporting(self) -> tuple[str, ...]:
+        """The sites that have anything to back up."""
+        return tuple(site for site in self.sites if site in REPORTING_SITES)
+
     def source(self, site: str) -> Path:
         """The folder of a site."""
         return self.root / "source" / site

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from blocks.errors import SettingsError
+
 
 def use_home(home: Path) -> None:
     """Keep Prefect's own database in our home, unless the user has a server or a home of their own.
@@ -20,6 +22,24 @@ def use_home(home: Path) -> None:
     # The console shows our own lines instead; Prefect keeps all of them for its UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def use_cluster(folder: Path) -> None:
+    """Talk to the servers that `make cluster` has started: their addresses and keys are in `<folder>/env`.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    try:
+        lines = (folder / "env").read_text().splitlines()
+    except OSError:
+        raise SettingsError(
+            operation="use the cluster",
+            subject=str(folder / "env"),
+            cause="there is no such file",
+            remedy="start the servers with `make cluster`, or name their folder with --cluster",
+        ) from None
+    os.environ |= dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 @contextmanager
