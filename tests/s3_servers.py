@@ -39,8 +39,7 @@ def hook_port(folder: Path) -> int:
 @pytest.fixture(scope="session")
 def minio_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
     """The cluster itself; tests take `minio` or `breakable_minio`."""
-    # In order, MinIO takes half a minute to end; nothing here is worth that.
-    yield from server_of_all_workers(tmp_path_factory, "minio", _cluster, lambda cluster: cluster.stop(SIGKILL))
+    yield from server_of_all_workers(tmp_path_factory, "minio", _cluster, Minio.stop)
 
 
 @pytest.fixture
@@ -64,7 +63,10 @@ def breakable_minio(minio_cluster: Minio) -> Iterator[Minio]:
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A single SeaweedFS."""
     yield from server_of_all_workers(
-        tmp_path_factory, "seaweedfs", lambda folder: SeaweedFS(folder, USER, PASSWORD), SeaweedFS.stop
+        tmp_path_factory,
+        "seaweedfs",
+        lambda folder: SeaweedFS(folder, USER, PASSWORD),
+        lambda server: server.stop(SIGKILL),
     )
 
 
