@@ -236,6 +236,20 @@ def is_written(secret: str, folder: Path) -> bool:
     return any(secret.encode() in file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
+def test_a_flow_that_fails_at_a_site_is_told_by_the_business_own_routes(servers: Cluster, tmp_path: Path) -> None:
+    online = Online(Shop(tmp_path, "daily"), servers)
+    online.apply()
+    outbox = Path(online.settings.storage) / "outbox" / "daily"
+    with get_client(sync_client=True) as client:
+        known = client.read_deployment_by_name("backup/daily--one")
+        client.create_flow_run_from_deployment(known.id, parameters={"business": "daily", "site": "nowhere"})
+        # Nobody listens at the route, so what was to be told is kept.
+        (kept,) = wait_for(lambda: list(outbox.glob("*.json")), "the notice")
+    told = kept.read_text()
+    assert "backup failed" in told
+    assert "daily has the sites one" in told
+
+
 def test_one_node_less_is_no_matter_and_two_less_are_told_in_time(
     servers: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
