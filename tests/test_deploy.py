@@ -302,11 +302,11 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(root: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
-        (["--root", "/tmp/a b", "site"], "no name or path of plain letters"),
+        (["--root", "/srv/a b", "site"], "no name or path of plain letters"),
         (["--host", "a;reboot", "site"], "no name or path of plain letters"),
         (["site", "--pool", "jinnan"], "not BUSINESS--SITE"),
         (["central", "--pool", "a--b"], "are for a site"),
-        (["site", "--python", "/bin/true/no", "--root", "/tmp/none"], "no Python 3.11 or newer"),
+        (["site", "--python", "/bin/true/no", "--root", "/srv/none"], "no Python 3.11 or newer"),
         (["centre"], "unknown: centre"),
         (["site", "--host"], "wants a value"),
     ],
