@@ -26,6 +26,7 @@ from blocks.paths import unescape_path
 from blocks.repository import Backup, Repository
 from blocks.saved import load
 from blocks.source import Resource, SourceDatabase, write_datapackage
+from flows.artifacts import show_done, show_progress
 from flows.days import days_between, start_of, today, window
 from flows.errors import at
 from reconcile.arrivals import vanished
@@ -85,9 +86,7 @@ def back_up(place: Place, day: date | None) -> dict[str, Any]:
         content = stage(place, days, disk, inventory)
         taken = take_snapshot(place, until, content, last)
         lost = confirm(place, until.year, taken, inventory)
-    if failures:
-        raise failures[0]
-    return {
+    done = {
         "business": business,
         "site": site,
         "day": until.isoformat(),
@@ -99,6 +98,10 @@ def back_up(place: Place, day: date | None) -> dict[str, Any]:
         "vanished": lost["path"].to_list(),
         "refused": disk.refused["path"].to_list(),
     }
+    show_done("backup", place.name, done)
+    if failures:
+        raise failures[0]
+    return done
 
 
 def load_place(business: str, site: str) -> Place:
@@ -308,14 +311,16 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
         f"content={content}",
     ]
     parent = last.snapshot_id if last and last.year == until.year else None
+    move = show_progress(place.name)
     done: Backup = place.repository.backup(
         until.year,
         [place.root, place.staging],
         host=place.site,
         tags=tags,
         parent=parent,
-        on_progress=_progress(place.name, logger.info),
+        on_progress=_progress(place.name, move),
     )
+    move(1, f"snapshot {done.snapshot_id[:8]}, {done.bytes_added:,} bytes added")
     logger.info(
         "%s: snapshot %s: %d new files, %d changed, %d bytes added",
         place.name,
@@ -329,21 +334,17 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
     return done.snapshot_id
 
 
-def _progress(name: str, say: Callable[..., None]) -> Callable[[dict[str, Any]], None]:
-    """Tell every further tenth of the work."""
-    told = [0]
+def _progress(name: str, move: Callable[[float, str], None]) -> Callable[[dict[str, Any]], None]:
+    """Tell every further tenth of the work, in the log and as a bar."""
+    told, logger = [0], get_run_logger()
 
     def hear(status: dict[str, Any]) -> None:
         tenth = int(status.get("percent_done", 0) * 10)
         if tenth > told[0]:
             told[0] = tenth
-            say(
-                "%s: backup %d %%, %d of %d files",
-                name,
-                tenth * 10,
-                status.get("files_done", 0),
-                status.get("total_files", 0),
-            )
+            words = f"{status.get('files_done', 0):,} of {status.get('total_files', 0):,} files"
+            logger.info("%s: backup %d %%, %s", name, tenth * 10, words)
+            move(tenth / 10, words)
 
     return hear
 

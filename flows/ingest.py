@@ -26,6 +26,7 @@ from blocks.repository import Repository
 from blocks.saved import load, load_index
 from blocks.source import read_datapackage
 from blocks.store import ObjectStore, Publication
+from flows.artifacts import show_done
 from flows.days import with_neighbours
 from flows.errors import OUR_ERRORS, at
 from reconcile import arrivals
@@ -127,6 +128,8 @@ def ingest(business: str, site: str | None = None, snapshot_id: str | None = Non
         except OUR_ERRORS as error:
             get_run_logger().error("%s", error)
             failures.append(error)
+    if done["snapshots"] or done["rejected"]:
+        show_done("ingest", business, done)
     if failures:
         raise failures[0]
     return done

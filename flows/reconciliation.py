@@ -17,6 +17,7 @@ from blocks.expectations import Expectations
 from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
+from flows.artifacts import show_findings
 from flows.days import days_between, start_of, today, with_neighbours
 from flows.errors import at
 from flows.ingest import Centre, load_centre
@@ -36,7 +37,15 @@ from reconcile.frames import (
     TRACE,
 )
 from reconcile.ledger import carry_on
-from reconcile.report import Language, ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.report import (
+    Language,
+    ReportData,
+    findings_csv,
+    open_findings,
+    render_brief,
+    render_page,
+    render_workbook,
+)
 from reconcile.summary import file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 
@@ -202,7 +211,8 @@ def write_report(settings: Business, centres: list[Centre], days: list[date], as
     key = f"report-{settings.business}"
     create_markdown_artifact(brief, key=key, description=f"{settings.title} {as_of}")
     create_link_artifact((folder / "report.html").as_uri(), key=f"{key}-page", link_text=f"{settings.title} {as_of}")
-    is_open = data.findings.filter(pl.col("status") == "open")
+    is_open = open_findings(data)
+    show_findings(settings.business, is_open)
     counts = dict(is_open["severity"].value_counts().iter_rows())
     return Report(folder / "report.html", brief, counts.get("critical", 0), counts.get("major", 0))
 

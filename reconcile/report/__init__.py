@@ -1,10 +1,10 @@
 """What people read every morning: the page, the workbook, the CSV, and a few lines for chat."""
 
 from reconcile.report.brief import render_brief
-from reconcile.report.data import ReportData
+from reconcile.report.data import ReportData, open_findings
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language
 from reconcile.report.page import render_page
 from reconcile.report.workbook import findings_csv, render_workbook
 
-__all__ = ["Language", "ReportData", "findings_csv", "masked", "render_brief", "render_page", "render_workbook"]
+__all__ = ["Language", "ReportData", "findings_csv", "masked", "open_findings", "render_brief", "render_page", "render_workbook"]
