@@ -3,22 +3,19 @@
 One cluster for all of these tests: MinIO of four nodes, Elasticsearch, PostgreSQL, MariaDB, Prefect with workers.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 import psutil
 import pytest
-import yaml
+from online import MARK, Online, ended, run, wait_for
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from servers import held, server_of_all_workers
 from shop import DAY, Shop
 
 from blocks import restic
@@ -26,116 +23,15 @@ from blocks.errors import TransientError
 from blocks.repository import Repository
 from blocks.saved import load
 from blocks.store import ObjectStore
-from deploy.cluster import Cluster, cluster
+from deploy.cluster import Cluster
 from flows.backup import backup
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
-from reconcile.frames import FINDINGS, TRACE, Frame
-from voxkeep.apply import apply
+from reconcile.frames import FINDINGS, TRACE
 from voxkeep.demo_cluster import copy_rows
 from voxkeep.services import places
-from voxkeep.settings import Settings, load_settings
 
-Found = TypeVar("Found")
-# What stands in the secrets of these tests, so that they can be looked for everywhere.
-MARK = "m4rked-s3cret"
-RUN_SECONDS = 240.0
 EVENT_SECONDS = 60.0
-
-
-@pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The servers, started once for a whole test run."""
-
-    def make(folder: Path) -> Cluster:
-        return cluster(folder, pools=("central", "daily--one"))
-
-    yield from server_of_all_workers(tmp_path_factory, "cluster", make, Cluster.stop)
-
-
-@pytest.fixture
-def servers(running_cluster: Cluster) -> Iterator[Cluster]:
-    """The servers for one test alone; Prefect's client and ours talk to them."""
-    before = dict(os.environ)
-    os.environ |= {name: value for name, value in running_cluster.environment().items() if name.startswith("VOXKEEP_")}
-    prefect = running_cluster.prefect
-    try:
-        with (
-            held(running_cluster.folder / "test.lock"),
-            temporary_settings({PREFECT_API_URL: prefect.api_url, PREFECT_API_AUTH_STRING: prefect.login}),
-        ):
-            yield running_cluster
-    finally:
-        os.environ.clear()
-        os.environ |= before
-
-
-class Online:
-    """A shop whose calls are in MariaDB, its recordings in MinIO and its index in Elasticsearch."""
-
-    def __init__(self, shop: Shop, servers: Cluster) -> None:
-        self.shop = shop
-        self.servers = servers
-        database = f"of_{shop.business}"
-        servers.mariadb.create_database(database)
-        self.url = servers.mariadb.url(database)
-        (shop.folder / "server-url").write_text(self.url)
-        self.settings = self._settings()
-
-    def _settings(self) -> Settings:
-        content = self.shop.content(
-            storage="online",
-            s3={
-                "endpoint": os.environ["VOXKEEP_S3_ENDPOINT"],
-                "access_key": {"env": "VOXKEEP_S3_ACCESS_KEY"},
-                "secret_key": {"env": "VOXKEEP_S3_SECRET_KEY"},
-                "event_target": os.environ["VOXKEEP_S3_EVENT_TARGET"],
-            },
-            elasticsearch={"url": os.environ["VOXKEEP_ELASTICSEARCH_URL"]},
-            schedules={"backup": "15 1 1 1 *", "ingest": "15 1 1 1 *", "reconcile": "15 1 1 1 *"},
-            alerts={"nowhere": {"file": "route"}},
-        )
-        content["sites"]["one"]["database"] = {"file": "server-url"}
-        (self.shop.folder / "route").write_text(f"json://user:{MARK}-route@127.0.0.1:9/")
-        file = self.shop.folder / "online.yaml"
-        file.write_text(yaml.safe_dump(content, allow_unicode=True))
-        return load_settings(file)
-
-    def apply(self) -> dict[str, str]:
-        """Apply the settings; the calls go to MariaDB."""
-        copy_rows(self.shop.database, self.url)
-        return apply(self.settings, self.shop.folder / "home")
-
-    def frame(self, contract: Frame) -> pl.DataFrame:
-        """A frame of the catalog in S3, all days."""
-        return places(self.settings).catalog.read(contract.name, self.shop.business, None, None, contract.schema)
-
-
-def wait_for(look: Callable[[], Found | None], what: str, seconds: float = RUN_SECONDS) -> Found:
-    """What `look` finds, as soon as it finds something."""
-    give_up = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < give_up, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.3)
-    return found
-
-
-def run(client: SyncPrefectClient, deployment: str, **parameters: str) -> FlowRun:
-    """Run a deployment on its worker; its end."""
-    known = client.read_deployment_by_name(deployment)
-    made = client.create_flow_run_from_deployment(known.id, parameters=known.parameters | parameters)
-    return ended(client, made)
-
-
-def ended(client: SyncPrefectClient, made: FlowRun) -> FlowRun:
-    def look() -> FlowRun | None:
-        found = client.read_flow_run(made.id)
-        return found if found.state and found.state.is_final() else None
-
-    done = wait_for(look, made.name)
-    assert done.state
-    assert done.state.is_completed(), f"{done.name}: {done.state.message}"
-    return done
 
 
 def recorded_day(shop: Shop) -> None:

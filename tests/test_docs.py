@@ -73,7 +73,7 @@ def test_every_command_says_what_it_does_and_shows_an_example(name: str) -> None
     assert (COMMANDS[name].callback.__doc__ or "").strip()
     assert re.search(rf"Example: .*\bvoxkeep {name}\b", COMMANDS[name].epilog or "")
     text = (DOCS / "cli.md").read_text(encoding="utf-8").split(f"\n## voxkeep {name}\n")[1].split("\n## ")[0]
-    assert f"Example: voxkeep {name}" in text
+    assert re.search(rf"Example: .*voxkeep {name}", text)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -20,6 +20,7 @@ from voxkeep.settings import Settings
 # The event that the receiver emits for a new snapshot, and the resource it is about.
 SNAPSHOT_EVENT = "voxkeep.snapshot.created"
 SITE_RESOURCE = "voxkeep.site.{business}.{site}"
+BACKUP_EVERY = timedelta(days=1)
 # Prefect looks at the clock of proactive triggers no more often.
 HEARTBEATS_MISSED = 3
 HEARTBEAT_SECONDS = 60
@@ -131,7 +132,7 @@ def _backup_overdue(settings: Settings, site: str, client: SyncPrefectClient) ->
     deployment = find_deployment(f"backup/{settings.business}--{site}", client)
     if deployment is None:
         return None
-    within = timedelta(days=1, hours=settings.backup_due_hours)
+    within = BACKUP_EVERY + timedelta(hours=settings.backup_due_hours)
     trigger = EventTrigger(
         expect={"prefect.flow-run.Completed"},
         match={"prefect.resource.id": "prefect.flow-run.*"},
