@@ -7,4 +7,13 @@ from reconcile.report.messages import Language
 from reconcile.report.page import render_page
 from reconcile.report.workbook import findings_csv, render_workbook
 
-__all__ = ["Language", "ReportData", "findings_csv", "masked", "open_findings", "render_brief", "render_page", "render_workbook"]
+__all__ = [
+    "Language",
+    "ReportData",
+    "findings_csv",
+    "masked",
+    "open_findings",
+    "render_brief",
+    "render_page",
+    "render_workbook",
+]
