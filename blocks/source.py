@@ -45,15 +45,19 @@ _FRICTIONLESS: dict[type, str] = {
     date: "date",
     time_of_day: "time",
 }
-# What databases say when the same call cannot succeed later; anything else about a connection may.
-_FOR_EVER = (
-    "authentication failed",
-    "access denied",
-    "unknown database",
-    "does not exist",
-    "permission denied",
-)
+# What may go well another time. MySQL and MariaDB, by number: of the client (2xxx) the lost connections; of the server
+# too many connections, shutdown, killed, network, locks and deadlines.
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_PASSING_MYSQL = {
+    1040, 1042, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 2002, 2003, 2006, 2013,
+    2055, 3024,
+}  # fmt: skip
+# PostgreSQL, by class: connection, rollback, resources, intervention (the deadline is one), system, locks.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_PASSING_POSTGRESQL = ("08", "40", "53", "57", "58", "55P03")
 _PASSING_SQLITE = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT", "SQLITE_PROTOCOL", "SQLITE_IOERR"}
+# A server that refuses the log-in has no class in psycopg, only words.
+_REFUSED = ("authentication failed", "does not exist", "permission denied", "not permitted to log in", "no pg_hba.conf")
 
 
 @dataclass(frozen=True)
@@ -196,12 +200,7 @@ class SourceDatabase(Block):
 
     def _told(self, error: BaseException) -> VoxkeepError:
         cause = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, sqlite3.Error):
-            passes = getattr(error, "sqlite_errorname", "") in _PASSING_SQLITE
-        else:
-            words = ("OperationalError", "InterfaceError", "TimeoutError", "ConnectionError")
-            passes = any(kind.__name__ in words for kind in type(error).__mro__)
-            passes = passes and not any(phrase in cause.lower() for phrase in _FOR_EVER)
+        passes = _passes(error, cause)
         return (TransientError if passes else PermanentError)(
             operation="extract from the source database",
             subject=self._name(),
@@ -306,6 +305,20 @@ def _described(resource: Resource) -> dict[str, Any]:
         "window": {"start": resource.start, "end": resource.end},
         "sqlHash": f"sha256:{hashlib.sha256(resource.sql.encode()).hexdigest()}",
     }
+
+
+def _passes(error: BaseException, cause: str) -> bool:
+    """Whether the same call may succeed later."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "") in _PASSING_SQLITE
+    if isinstance(error, TimeoutError | ConnectionError):
+        return True
+    if error.args and isinstance(error.args[0], int):
+        return error.args[0] in _PASSING_MYSQL
+    if state := getattr(error, "sqlstate", None):
+        return str(state).startswith(_PASSING_POSTGRESQL)
+    is_connection = any(kind.__name__ in ("OperationalError", "InterfaceError") for kind in type(error).__mro__)
+    return is_connection and not any(words in cause.lower() for words in _REFUSED)
 
 
 def _open_sqlite(url: URL) -> sqlite3.Connection:

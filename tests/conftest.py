@@ -9,6 +9,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from databases import mariadb, postgresql  # noqa: F401  # fixtures
 from nodes import PASSWORD, STRAINED, emptied, node_of_all_workers
 from online import running_cluster, servers  # noqa: F401  # fixtures
 from s3_servers import breakable_minio, minio, minio_cluster, seaweedfs, service  # noqa: F401  # fixtures

@@ -1,0 +1,292 @@
+"""Extracts from MariaDB and PostgreSQL themselves: exact, streamed, only read, ended in time, told when they fail."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from databases import PASSWORD
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from blocks.errors import PermanentError, TransientError, VoxkeepError
+from blocks.source import SourceDatabase
+from deploy.servers.mariadb import Mariadb
+from deploy.servers.postgresql import Postgresql
+
+WINDOW: dict[str, object] = {"start": "2021-01-31 00:00:00", "end": "2021-02-01 00:00:00"}
+Server = Mariadb | Postgresql
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each of the two in turn."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+def source(server: Server, **changes: object) -> SourceDatabase:
+    return SourceDatabase.model_validate({"url": server.url("calls"), **changes})
+
+
+def extracted(server: Server, select: str, folder: Path) -> list[str]:
+    """The lines of the extract of this SELECT, the header left out."""
+    source(server).extract(f"{select} WHERE :start < :end", WINDOW, folder / "calls.csv")
+    return (folder / "calls.csv").read_text(encoding="utf-8").splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("9007199254740993123", "9007199254740993123"),
+        ("CAST(18446744073709551615 AS UNSIGNED)", "18446744073709551615"),
+        ("CAST('12345678901234567890.120' AS DECIMAL(30,3))", "12345678901234567890.120"),
+        ("0.1e0", "0.1"),
+        ("NULL", ""),
+        ("''", '""'),
+        ("'0372'", "0372"),
+        ("TIMESTAMP('2021-01-31 11:41:29')", "2021-01-31T11:41:29"),
+        ("CAST('2021-01-31 11:41:29.000005' AS DATETIME(6))", "2021-01-31T11:41:29.000005"),
+        ("DATE('2021-01-31')", "2021-01-31"),
+        ("CAST('-25:00:01' AS TIME)", "-25:00:01"),
+        ("JSON_OBJECT('案', 1.50)", '"{""案"": 1.50}"'),
+        ("X'FF25'", "%FF%25"),
+        ("'催记，\"承诺\"还款'", '"催记，""承诺""还款"'),
+        ("CONVERT('催记' USING gbk)", "催记"),
+        ("CONVERT('é' USING latin1)", "é"),
+        ("TRUE", "1"),
+        ("'a\\nb'", '"a'),
+    ],
+)
+def test_values_of_mariadb_come_out_as_it_holds_them(
+    mariadb: Mariadb, tmp_path: Path, value: str, expected: str
+) -> None:
+    assert extracted(mariadb, f"SELECT {value} AS value FROM dual", tmp_path)[0] == expected  # noqa: S608
+
+
+def test_a_zero_date_stays_the_zeros_that_it_is(mariadb: Mariadb, tmp_path: Path) -> None:
+    mariadb.run("CREATE OR REPLACE TABLE zeros (id INT, answer DATETIME, day DATE) ENGINE=InnoDB", "calls")
+    mariadb.run(
+        "SET STATEMENT sql_mode='' FOR INSERT INTO zeros VALUES "
+        "(1, '0000-00-00 00:00:00', '0000-00-00'), (2, '2021-01-31 11:41:29', '2021-01-00'), (3, NULL, NULL)",
+        "calls",
+    )
+    assert extracted(mariadb, "SELECT * FROM zeros", tmp_path) == [
+        "1,0000-00-00 00:00:00,0000-00-00",
+        "2,2021-01-31T11:41:29,2021-01-00",
+        "3,,",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("9007199254740993123", "9007199254740993123"),
+        ("12345678901234567890.120::numeric(30,3)", "12345678901234567890.120"),
+        ("'NaN'::numeric", "NaN"),
+        ("0.1::float8", "0.1"),
+        ("NULL::text", ""),
+        ("''", '""'),
+        ("'0372'", "0372"),
+        ("'2021-01-31 11:41:29'::timestamp", "2021-01-31T11:41:29"),
+        ("'2021-01-31 11:41:29.000005'::timestamp", "2021-01-31T11:41:29.000005"),
+        ("'2021-01-31 11:41:29+08'::timestamptz AT TIME ZONE 'UTC'", "2021-01-31T03:41:29"),
+        ("'2021-01-31'::date", "2021-01-31"),
+        ("'25:00:01'::interval", "25:00:01"),
+        ("'{\"案\": 1.50}'::json", '"{""案"": 1.5}"'),
+        ("'\\xff25'::bytea", "%FF%25"),
+        ("TRUE", "true"),
+        ("'7d444840-9dc0-11d1-b245-5ffdce74fad2'::uuid", "7d444840-9dc0-11d1-b245-5ffdce74fad2"),
+        ("'催记，\"承诺\"还款'", '"催记，""承诺""还款"'),
+        ("ARRAY[1, 2]", '"[1, 2]"'),
+        ("1\\:\\:text", "1"),
+    ],
+)
+def test_values_of_postgresql_come_out_as_it_holds_them(
+    postgresql: Postgresql, tmp_path: Path, value: str, expected: str
+) -> None:
+    assert extracted(postgresql, f"SELECT {value} AS value", tmp_path)[0] == expected
+
+
+def test_an_instant_with_a_zone_keeps_its_instant(postgresql: Postgresql, tmp_path: Path) -> None:
+    (line,) = extracted(postgresql, "SELECT '2021-01-31 11:41:29+08'::timestamptz AS at", tmp_path)
+    assert line in ("2021-01-31T03:41:29+00:00", "2021-01-31T11:41:29+08:00")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 2_000, 2_001, 4_001])
+def test_every_row_comes_once_and_in_order(server: Server, tmp_path: Path, rows: int) -> None:
+    series = (
+        "SELECT seq AS n FROM seq_0_to_5000 WHERE seq < {rows} AND :start < :end ORDER BY seq"
+        if isinstance(server, Mariadb)
+        else "SELECT n FROM generate_series(0, {rows} - 1) n WHERE :start < :end ORDER BY n"
+    )
+    done = source(server).extract(series.format(rows=rows), WINDOW, tmp_path / "calls.csv")
+    lines = (tmp_path / "calls.csv").read_text().splitlines()
+    assert lines == ["n", *map(str, range(rows))]
+    assert done.rows == rows
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from blocks.source import SourceDatabase
+done = SourceDatabase(url=sys.stdin.read()).extract(sys.argv[1], {"start": "1", "end": "2"}, Path(sys.argv[2]))
+print(done.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_rows(server: Server, tmp_path: Path) -> None:
+    sql = (
+        "SELECT seq, repeat('x', 200) AS text FROM seq_1_to_{rows} WHERE :start < :end"
+        if isinstance(server, Mariadb)
+        else "SELECT n, repeat('x', 200) AS text FROM generate_series(1, {rows}) n WHERE :start < :end"
+    )
+    peaks = []
+    for rows in (20_000, 300_000):
+        run = subprocess.run(
+            [sys.executable, "-c", PEAK, sql.format(rows=rows), str(tmp_path / "calls.csv")],
+            input=server.url("calls"), capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        extracted_rows, megabytes = map(int, run.stdout.split())
+        assert extracted_rows == rows
+        peaks.append(megabytes)
+    assert peaks[1] - peaks[0] < 25  # the larger extract has 62 MB
+
+
+def test_sql_that_would_write_is_refused_and_writes_nothing(server: Server, tmp_path: Path) -> None:
+    server.run("DROP TABLE IF EXISTS written", "calls")
+    server.run("CREATE TABLE written (id INT)", "calls")
+    if isinstance(server, Mariadb):
+        server.run(
+            "CREATE OR REPLACE FUNCTION write_it() RETURNS INT BEGIN INSERT INTO written VALUES (1); RETURN 1; END",
+            "calls",
+        )
+        tries = ["SELECT write_it() AS id FROM dual WHERE :start < :end"]
+    else:
+        server.run(
+            "CREATE OR REPLACE FUNCTION write_it() RETURNS int LANGUAGE plpgsql AS "
+            "$$ BEGIN INSERT INTO written VALUES (1); RETURN 1; END $$",
+            "calls",
+        )
+        tries = [
+            "SELECT write_it() AS id WHERE :start < :end",
+            "WITH made AS (INSERT INTO written VALUES (1) RETURNING id) SELECT id FROM made WHERE :start < :end",
+        ]
+    tries.append("INSERT INTO written SELECT 1 WHERE :start < :end")
+    for sql in tries:
+        with pytest.raises(PermanentError, match=r"(?i)read.only|data-modifying|syntax"):
+            source(server).extract(sql, WINDOW, tmp_path / "calls.csv")
+    assert extracted(server, "SELECT count(*) AS n FROM written", tmp_path) == ["0"]
+
+
+def test_a_query_that_takes_too_long_is_ended_by_the_server(server: Server, tmp_path: Path) -> None:
+    endless = "SELECT sleep(60) AS n FROM dual" if isinstance(server, Mariadb) else "SELECT pg_sleep(60) AS n"
+    hurried = source(server, statement_timeout_seconds=1)
+    began = time.monotonic()
+    with pytest.raises(TransientError) as told:
+        hurried.extract(f"{endless} WHERE :start < :end", WINDOW, tmp_path / "calls.csv")
+    assert time.monotonic() - began < 20
+    assert PASSWORD not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def failing(server: Server, what: str) -> tuple[SourceDatabase, str]:
+    """A source and an SQL that fail in this way."""
+    url, sql = server.url("calls"), "SELECT 1 AS n WHERE :start < :end"
+    if isinstance(server, Mariadb):
+        sql = "SELECT 1 AS n FROM dual WHERE :start < :end"
+    changes: dict[str, Callable[[], tuple[str, str]]] = {
+        "a wrong password": lambda: (url.replace(PASSWORD, f"{PASSWORD}-not"), sql),
+        "no such database": lambda: (server.url("nosuch"), sql),
+        "no such table": lambda: (url, "SELECT * FROM nosuch WHERE :start < :end"),
+        "no such column": lambda: (url, sql.replace("1 AS n", "nosuch AS n")),
+        "wrong SQL": lambda: (url, sql.replace("AS n", "AS n,")),
+        "no right to the table": lambda: (with_user(server), "SELECT * FROM kept WHERE :start < :end"),
+        "nobody at the port": lambda: (url.replace(f":{server.port}/", ":9/"), sql),
+    }
+    address, query = changes[what]()
+    return SourceDatabase(url=address), query
+
+
+def with_user(server: Server) -> str:
+    """The URL of a user who may log in and nothing else; there is a table that he may not read."""
+    server.run("DROP TABLE IF EXISTS kept", "calls")
+    server.run("CREATE TABLE kept (id INT)", "calls")
+    if isinstance(server, Mariadb):
+        server.run(f"CREATE OR REPLACE USER reader@127.0.0.1 IDENTIFIED BY '{PASSWORD}'")
+        server.run("CREATE TABLE IF NOT EXISTS open_table (id INT)", "calls")
+        server.run("GRANT SELECT ON calls.open_table TO reader@127.0.0.1")
+    else:
+        server.run("DROP ROLE IF EXISTS reader")
+        server.run(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
+    return server.url("calls").replace("//voxkeep:", "//reader:")
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "words"),
+    [
+        ("a wrong password", PermanentError, "(?i)access denied|authentication failed"),
+        ("no such database", PermanentError, "nosuch"),
+        ("no such table", PermanentError, "nosuch"),
+        ("no such column", PermanentError, "nosuch"),
+        ("wrong SQL", PermanentError, "(?i)syntax"),
+        ("no right to the table", PermanentError, "(?i)denied"),
+        ("nobody at the port", TransientError, "(?i)connect|refused"),
+    ],
+)
+def test_what_fails_is_told_at_once_without_the_password(
+    server: Server, tmp_path: Path, what: str, kind: type[VoxkeepError], words: str
+) -> None:
+    database, sql = failing(server, what)
+    began = time.monotonic()
+    with pytest.raises(kind, match=words) as told:
+        database.extract(sql, WINDOW, tmp_path / "calls.csv")
+    assert time.monotonic() - began < 15
+    assert PASSWORD not in str(told.value)
+    assert "\n" not in told.value.cause
+    assert list(tmp_path.iterdir()) == []
+
+
+def kill_the_others(server: Server) -> bool:
+    """End every other session that runs a query; whether there was one."""
+    if isinstance(server, Mariadb):
+        find = "SELECT id FROM information_schema.processlist WHERE info LIKE '%dawdle%' AND id <> connection_id()"
+        end = "KILL {}"
+    else:
+        find = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'FETCH%' AND pid <> pg_backend_pid()"
+        end = "SELECT pg_terminate_backend({})"
+    with create_engine(server.url("calls"), poolclass=NullPool).connect() as connection:
+        found = list(connection.execute(text(find)).scalars())
+        for one in found:
+            connection.exec_driver_sql(end.format(one))
+    return bool(found)
+
+
+def test_a_connection_that_is_cut_half_way_may_work_later(server: Server, tmp_path: Path) -> None:
+    dawdle = (
+        "SELECT seq AS dawdle, sleep(seq / 20000) AS s FROM seq_1_to_100000 WHERE :start < :end"
+        if isinstance(server, Mariadb)
+        else "SELECT n AS dawdle, pg_sleep(n / 20000.0)::text AS s FROM generate_series(1, 100000) n "
+        "WHERE :start < :end"
+    ).replace("::text", "\\:\\:text")
+    errors: list[VoxkeepError] = []
+
+    def extract() -> None:
+        try:
+            source(server).extract(dawdle, WINDOW, tmp_path / "calls.csv")
+        except VoxkeepError as error:
+            errors.append(error)
+
+    thread = Thread(target=extract)
+    thread.start()
+    give_up = time.monotonic() + 30
+    while not kill_the_others(server):
+        assert time.monotonic() < give_up
+    thread.join(timeout=60)
+    (told,) = errors
+    assert isinstance(told, TransientError), told
+    assert PASSWORD not in str(told)
+    assert list(tmp_path.iterdir()) == []
