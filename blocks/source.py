@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,19 @@ PACKAGE_SCHEMA = pl.Schema(
     [("path", pl.String()), ("rows", pl.Int64()), ("bytes", pl.Int64()), ("sha256", pl.String())]
 )
 _CONNECT_SECONDS = 5
-_TIMED = ("postgresql", "mysql", "mariadb")
+# How each driver is told for how long to try to connect.
+_CONNECT_OPTIONS: dict[str, dict[str, Any]] = {
+    "postgresql": {"connect_timeout": _CONNECT_SECONDS},
+    "mysql": {"connect_timeout": _CONNECT_SECONDS},
+    "mariadb": {"connect_timeout": _CONNECT_SECONDS},
+    "mssql": {"login_timeout": _CONNECT_SECONDS},
+    "oracle": {"tcp_connect_timeout": _CONNECT_SECONDS},
+}
+# SQL Server has no read-only transactions: only a user without these rights is one who only reads.
+_MSSQL_RIGHTS = " + ".join(
+    f"HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', '{right}')"
+    for right in ("INSERT", "UPDATE", "DELETE", "ALTER", "EXECUTE")
+)
 # What Polars writes as the database gave it: every digit of integers, the shortest exact ones of floats.
 _AS_THEY_ARE: dict[type, pl.DataType] = {str: pl.String(), int: pl.Int64(), float: pl.Float64()}
 _FRICTIONLESS: dict[type, str] = {
@@ -173,14 +186,17 @@ class SourceDatabase(Block):
             backend = url.get_backend_name()
             if backend == "sqlite":
                 return create_engine("sqlite://", creator=lambda: _open_sqlite(url), poolclass=NullPool)
-            options = {"connect_timeout": _CONNECT_SECONDS} if backend in _TIMED else {}
+            options = dict(_CONNECT_OPTIONS.get(backend, {}))
+            if backend == "mssql":
+                options["timeout"] = int(self.statement_timeout_seconds)
             return create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
         except (exc.ArgumentError, ValueError, TypeError):
             raise self._useless(
                 "its URL cannot be read", "write it like postgresql+psycopg://reader:…@host/calls"
             ) from None
         except ImportError as error:
-            raise self._useless(f"there is no driver: {error}", "install it beside voxkeep, or name another") from None
+            remedy = "install it beside voxkeep (voxkeep[mssql] and voxkeep[oracle] bring theirs), or name another"
+            raise self._useless(f"there is no driver: {error}", remedy) from None
 
     def _manners(self, connection: Connection) -> list[str]:
         """What makes this transaction read only and ends it in time."""
@@ -196,7 +212,18 @@ class SourceDatabase(Block):
             return [f"SET SESSION max_statement_time = {milliseconds / 1000}", "START TRANSACTION READ ONLY"]
         if backend == "mysql":
             return [f"SET SESSION max_execution_time = {milliseconds}", "START TRANSACTION READ ONLY"]
-        raise self._useless(f"voxkeep cannot keep {backend} from writing", "use SQLite, PostgreSQL, MySQL or MariaDB")
+        if backend == "oracle":
+            cast("Any", connection.connection.dbapi_connection).call_timeout = milliseconds
+            return ["SET TRANSACTION READ ONLY"]
+        if backend == "mssql":
+            if connection.exec_driver_sql(f"SELECT {_MSSQL_RIGHTS}").scalar_one():
+                raise self._useless(
+                    "its user may write, and SQL Server has no read-only transactions",
+                    "give voxkeep a user that has only the role db_datareader",
+                )
+            return [f"SET LOCK_TIMEOUT {milliseconds}"]
+        known = "SQLite, PostgreSQL, MySQL, MariaDB, SQL Server or Oracle"
+        raise self._useless(f"voxkeep cannot keep {backend} from writing", f"use {known}")
 
     def _told(self, error: BaseException) -> VoxkeepError:
         cause = " ".join(str(error).split()) or type(error).__name__
@@ -233,6 +260,33 @@ class SourceDatabase(Block):
                 if secret:
                     words = words.replace(str(secret), "…").replace(quote(str(secret)), "…")
         return words
+
+
+def sql_of_day(sql: str, day: date) -> str:
+    """The SQL for one business day: `{day:%Y%m%d}` becomes the date, for systems that begin a table each day.
+
+    Nothing else ever gets into the SQL's text; values are bound.
+
+    Example:
+        >>> sql_of_day("SELECT * FROM e_cdr_{day:%Y%m%d}", date(2021, 1, 31))
+        'SELECT * FROM e_cdr_20210131'
+
+    Raises:
+        SettingsError: the placeholder has another form than %Y, %m, %d, %y, %j, `_` and `-`.
+    """
+
+    def written(found: re.Match[str]) -> str:
+        form = found[1] or ""
+        if not re.fullmatch("(%[Ymdyj]|[-_])+", form):
+            raise SettingsError(
+                operation="put the day into the SQL",
+                subject=found[0],
+                cause="it is no form of a date",
+                remedy="write it like {day:%Y%m%d}, of %Y %m %d %y %j, _ and -",
+            )
+        return day.strftime(form)
+
+    return re.sub(r"\{day(?::([^{}]*))?\}", written, sql)
 
 
 def write_datapackage(folder: Path, resources: list[Resource]) -> Path:

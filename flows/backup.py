@@ -25,7 +25,7 @@ from blocks.lock import exclusive
 from blocks.paths import unescape_path
 from blocks.repository import Backup, Repository
 from blocks.saved import load
-from blocks.source import Resource, SourceDatabase, write_datapackage
+from blocks.source import Resource, SourceDatabase, sql_of_day, write_datapackage
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between, start_of, today, window
 from flows.errors import at
@@ -210,7 +210,7 @@ def _extract_dataset(place: Place, dataset: str, sql: str, days: list[date], fol
         bounds = window(day, rules.time_zone, source_zone)
         target = folder / "extracts" / dataset / f"{day}.csv"
         target.parent.mkdir(parents=True, exist_ok=True)
-        done = place.database.extract(sql, dict(bounds), target)
+        done = place.database.extract(sql_of_day(sql, day), dict(bounds), target)
         path = str(target.relative_to(folder))
         resources.append(
             Resource(path=path, dataset=dataset, extract=done, start=bounds["start"], end=bounds["end"], sql=sql)

@@ -426,6 +426,7 @@ def test_settings_made_without_a_file_are_checked_too() -> None:
         ("SELECT ':start', ':end' /* :start :end */", "does not bind :start and :end"),
         ("SELECT a::start, b::end FROM cdr", "does not bind :start and :end"),
         ("SELECT * FROM cdr WHERE start >= :started AND start < :end", "does not bind :start"),
+        ("SELECT * FROM cdr_{day:%A} WHERE start >= :start AND start < :end", "{day:%A}: it is no form of a date"),
     ],
 )
 def test_sql_that_does_not_bind_the_window_is_refused(tmp_path: Path, sql: str, cause: str) -> None:

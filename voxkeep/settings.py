@@ -52,7 +52,11 @@ class Site(_Strict):
 class Dataset(DatasetRules):
     """One kind of row: where it comes from and how it is read."""
 
-    sql: str | None = Field(None, description="File with the SQL, beside this YAML; it binds :start and :end.")
+    sql: str | None = Field(
+        None,
+        description="File with the SQL, beside this YAML; it binds :start and :end. "
+        "`{day:%Y%m%d}` in it becomes the business day.",
+    )
     sites: list[SiteName] | None = Field(
         None, description="Sites whose database has it; all with a database, where not given."
     )

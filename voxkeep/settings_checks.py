@@ -6,6 +6,7 @@ the shape is wrong they are silent, because pydantic tells that better.
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import polars as pl
 
 from blocks.errors import SettingsError
+from blocks.source import sql_of_day
 from reconcile.errors import RuleError
 from reconcile.names import compile_template
 from voxkeep.settings_fields import Place
@@ -78,7 +80,7 @@ def read_sql(file: Path, dataset: str) -> str:
     """The SQL of a dataset.
 
     Raises:
-        SettingsError: the file cannot be read, or does not bind :start and :end.
+        SettingsError: the file cannot be read, does not bind :start and :end, or has a `{day…}` of no form.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -86,6 +88,7 @@ def read_sql(file: Path, dataset: str) -> str:
         unbound = [f":{name}" for name in ("start", "end") if not re.search(rf"(?<!:):{name}\b", code)]
         cause = f"it does not bind {' and '.join(unbound)}" if unbound else ""
         remedy = "select the half-open window: WHERE start_time >= :start AND start_time < :end"
+        sql_of_day(text, date.min)
     except OSError as error:
         cause, remedy = (
             error.strerror or str(error),
@@ -93,6 +96,8 @@ def read_sql(file: Path, dataset: str) -> str:
         )
     except UnicodeDecodeError:
         cause, remedy = "it is not UTF-8", "save it as UTF-8"
+    except SettingsError as error:
+        cause, remedy = f"{error.subject}: {error.cause}", error.remedy
     if cause:
         raise SettingsError(operation=f"read the SQL of {dataset}", subject=str(file), cause=cause, remedy=remedy)
     return text
