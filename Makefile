@@ -10,11 +10,12 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test lint format docs bench tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long lint format docs bench tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
 	@echo "make test    linters, types, and all tests"
+	@echo "make test-long  what takes longer, too"
 	@echo "make lint    linters and types only"
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
@@ -56,6 +57,9 @@ demo: tools
 test: lint tools
 	@$(MAKE) --no-print-directory servers || echo "not every server can be had here: the tests that need one are skipped, and say so"
 	@$(BIN)/pytest -n auto --maxprocesses 4
+
+test-long: lint servers
+	@$(BIN)/pytest -n auto --maxprocesses 4 -m ""
 
 lint: $(READY)
 	@$(BIN)/ruff check .

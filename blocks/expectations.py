@@ -1,9 +1,10 @@
 """Expectations of the summary, checked by Great Expectations, with Data Docs that can be read offline.
 
 Great Expectations costs 270 MB and seconds to import, so it runs in a process of its own,
-`python -m blocks.expectations`, which is told a folder on its standard input.
+`python -m blocks.expectations`, which is told folders on its standard input.
 """
 
+import atexit
 import json
 import os
 import re
@@ -13,8 +14,10 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.util import LazyLoader, find_spec, module_from_spec
 from pathlib import Path
+from select import select
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from time import monotonic
+from typing import Any, BinaryIO, cast
 
 import polars as pl
 
@@ -29,66 +32,88 @@ _RESULT_SCHEMA = pl.Schema(
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV")
 
 
-class Expectations:
-    """Great Expectations in a process of its own, which starts up while other work goes on.
+# The process, kept for the next time: it takes seconds to start. It ends with ours, however that ends.
+_process: subprocess.Popen[bytes] | None = None
+
+
+def start() -> subprocess.Popen[bytes]:
+    """Have the process start up while other work goes on; one that runs is kept.
 
     Example:
-        >>> with Expectations() as expected:
-        ...     expected.check(summary, coverage_target=0.99, as_of=date(2021, 1, 31), docs_folder=folder)
+        >>> expectations.start()
+        >>> expectations.check(summary, coverage_target=0.99, as_of=date(2021, 1, 31), docs_folder=folder)
     """
+    global _process  # noqa: PLW0603  # one a program, as there is one standard output
+    if _process is not None and _process.poll() is None:
+        return _process
+    # Without our secrets in its environment.
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    _process = subprocess.Popen(
+        [sys.executable, "-m", "blocks.expectations"],
+        env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    return _process
 
-    def __enter__(self) -> Self:
-        """Start the process, without our secrets in its environment."""
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "blocks.expectations"],
-            env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """End the process, whether it was asked or not."""
-        self._process.kill()
-        self._process.communicate()
+@atexit.register
+def end() -> None:
+    """End the process, if there is one."""
+    global _process  # noqa: PLW0603
+    if _process is not None:
+        _process.kill()
+        _process.communicate()
+        _process = None
 
-    def check(self, summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path) -> pl.DataFrame:
-        """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
 
-        Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same
-        day twice leaves the same rows; docs older than `KEPT_DAYS` days are removed. It can be asked once.
+def check(summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path) -> pl.DataFrame:
+    """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
 
-        Raises:
-            PermanentError: an expectation could not be evaluated, or Great Expectations failed.
-        """
-        docs_folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
-            folder = Path(name)
-            _with_differences(summary).write_parquet(folder / "summary.parquet")
-            (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
-            self._ask(folder)
-            results = json.loads((folder / "results.json").read_text())
-            _put_docs(folder / "docs", docs_folder, as_of)
-        return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+    Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same
+    day twice leaves the same rows; docs older than `KEPT_DAYS` days are removed.
 
-    def _ask(self, folder: Path) -> None:
-        failure = ""
-        try:
-            _, said = self._process.communicate(str(folder), timeout=DEADLINE_SECONDS)
-            if self._process.returncode:
-                failure = (said.strip().splitlines() or ["it said nothing"])[-1]
-        except subprocess.TimeoutExpired:
-            failure = f"it did not end within {DEADLINE_SECONDS} s"
+    Raises:
+        PermanentError: an expectation could not be evaluated, or Great Expectations failed.
+    """
+    docs_folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
+        folder = Path(name)
+        _with_differences(summary).write_parquet(folder / "summary.parquet")
+        (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
+        failure = _ask(folder)
         if failure:
+            end()
             raise PermanentError(
                 operation="check the expectations",
                 subject="the summary",
                 cause=failure,
                 remedy="look whether the summary in the catalog is whole; the findings are there already",
             )
+        results = json.loads((folder / "results.json").read_text())
+        _put_docs(folder / "docs", docs_folder, as_of)
+    return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+
+
+def _ask(folder: Path) -> str:
+    """Have the process work in this folder; why it failed, or nothing."""
+    process = start()
+    questions, answers = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
+    try:
+        questions.write(f"{folder.resolve()}\n".encode())
+        questions.flush()
+    except BrokenPipeError:
+        return "its process has ended"
+    answer, give_up = b"", monotonic() + DEADLINE_SECONDS
+    while not answer.endswith(b"\n"):
+        if not select([answers], [], [], max(0, give_up - monotonic()))[0]:
+            return f"it did not end within {DEADLINE_SECONDS} s"
+        part = os.read(answers.fileno(), 65536)
+        if not part:
+            return "its process has ended"
+        answer += part
+    return answer.decode().strip()
 
 
 def _with_differences(summary: pl.DataFrame) -> pl.DataFrame:
@@ -219,13 +244,21 @@ def _import_late(*names: str) -> None:
 
 
 def _main() -> None:
-    """Import everything, then wait for the folder to work in."""
-    _import_late("altair", "scipy.stats")
-    import great_expectations  # noqa: F401, PLC0415  # slow and large: only in its own process
+    """Import everything, then work in each folder that is named; the answer is a line, empty when all went well."""
+    # Great Expectations prints, too: what it says must not be taken for an answer.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _import_late("altair", "scipy.stats")
+        import great_expectations  # noqa: F401, PLC0415  # slow and large: only in its own process
 
-    here = Path(sys.stdin.read())
-    if str(here) != ".":
-        (here / "results.json").write_text(json.dumps(_evaluate(here)))
+        for line in sys.stdin:
+            folder = Path(line.rstrip("\n"))
+            try:
+                (folder / "results.json").write_text(json.dumps(_evaluate(folder)))
+                failure = ""
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer
+                failure = f"{type(error).__name__}: {error}"
+            print(" ".join(failure.split()), file=answers, flush=True)
 
 
 if __name__ == "__main__":

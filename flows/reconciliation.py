@@ -12,8 +12,8 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from blocks import expectations as great_expectations
 from blocks.business import Business
-from blocks.expectations import Expectations
 from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
@@ -72,13 +72,14 @@ def reconcile(business: str, site: str | None = None, day: date | None = None) -
     centres = [load_centre(settings, name) for name in names]
     until = day or today(now, centres[0].rules.time_zone)
     days = days_between(until - timedelta(days=settings.lookback_days), until)
-    with exclusive(settings.lock("reconcile"), f"reconcile {business}"), Expectations() as expected:
+    with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
+        great_expectations.start()
         for centre in centres:
             with at(f"{business}/{centre.site}"):
                 traced = trace_site(centre, days)
                 found = find(centre, days, traced, until, now)
                 summarise_site(centre, days, traced, found)
-        checked = expectations(expected, settings, centres, days, until)
+        checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now)
         delivered = notify(settings, until, report)
     return {
@@ -176,15 +177,13 @@ def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: p
 
 
 @task(name="expectations", cache_policy=NO_CACHE)
-def expectations(
-    expected: Expectations, settings: Business, centres: list[Centre], days: list[date], as_of: date
-) -> dict[str, int]:
+def expectations(settings: Business, centres: list[Centre], days: list[date], as_of: date) -> dict[str, int]:
     """How many expectations of the summary hold, and how many do not; the Data Docs are written."""
     summary = pl.concat([centre.read(SUMMARY, days) for centre in centres])
     if summary.is_empty():
         get_run_logger().warning("nothing to expect anything of: the summary is empty")
         return {"met": 0, "failed": 0}
-    checked = expected.check(
+    checked = great_expectations.check(
         summary,
         coverage_target=settings.coverage_target,
         as_of=as_of,

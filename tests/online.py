@@ -1,24 +1,26 @@
 """A business over real servers: MinIO of four nodes, Elasticsearch, PostgreSQL, MariaDB, Prefect with workers.
 
-One cluster for all tests, which take turns.
+One cluster for all tests, which take turns; each has a business of its own, for buckets outlive their test.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 import pytest
 import yaml
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from servers import held, server_of_all_workers
 from shop import Shop
 
 from deploy.cluster import Cluster, cluster
+from deploy.servers.prefect import worker_name
 from reconcile.frames import Frame
 from voxkeep.apply import apply
 from voxkeep.demo_cluster import copy_rows
@@ -36,7 +38,7 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
     """The servers, started once for a whole test run."""
 
     def make(folder: Path) -> Cluster:
-        return cluster(folder, pools=("central", "daily--one"))
+        return cluster(folder, pools=("central",))
 
     yield from server_of_all_workers(tmp_path_factory, "cluster", make, Cluster.stop)
 
@@ -53,9 +55,19 @@ def servers(running_cluster: Cluster) -> Iterator[Cluster]:
             temporary_settings({PREFECT_API_URL: prefect.api_url, PREFECT_API_AUTH_STRING: prefect.login}),
         ):
             yield running_cluster
+            forget_all()
     finally:
         os.environ.clear()
         os.environ |= before
+
+
+def forget_all() -> None:
+    """Take deployments and automations out of Prefect: what is due or overdue would run on for ever."""
+    with get_client(sync_client=True) as client:
+        for automation in client.read_automations():
+            client.delete_automation(automation.id)
+        for deployment in client.read_deployments(limit=200):
+            client.delete_deployment(deployment.id)
 
 
 class Online:
@@ -88,6 +100,16 @@ class Online:
         file = self.shop.folder / "online.yaml"
         file.write_text(yaml.safe_dump(content, allow_unicode=True))
         return load_settings(file)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """The site's worker, while the body runs."""
+        pool = f"{self.shop.business}--one"
+        self.servers.prefect.start_worker(pool)
+        try:
+            yield
+        finally:
+            self.servers.prefect.stop(worker_name(pool))
 
     def apply(self) -> dict[str, str]:
         """Apply the settings; the calls go to MariaDB."""

@@ -86,7 +86,7 @@ def test_a_day_by_workers_and_events_ends_as_it_does_in_folders(servers: Cluster
     shop.run()
     in_folders = shop.frame(TRACE)
     online, seen = Online(shop, servers), set[str]()
-    with get_client(sync_client=True) as client, watching_command_lines(seen):
+    with get_client(sync_client=True) as client, online.worker(), watching_command_lines(seen):
         online.apply()
         assert {what: done for what, done in online.apply().items() if done != "unchanged"} == {}
         done = run(client, "backup/daily--one", day=str(DAY))
@@ -133,17 +133,17 @@ def is_written(secret: str, folder: Path) -> bool:
 
 
 def test_a_flow_that_fails_at_a_site_is_told_by_the_business_own_routes(servers: Cluster, tmp_path: Path) -> None:
-    online = Online(Shop(tmp_path, "daily"), servers)
+    online = Online(Shop(tmp_path, "failing"), servers)
     online.apply()
-    outbox = Path(online.settings.storage) / "outbox" / "daily"
-    with get_client(sync_client=True) as client:
-        known = client.read_deployment_by_name("backup/daily--one")
-        client.create_flow_run_from_deployment(known.id, parameters={"business": "daily", "site": "nowhere"})
+    outbox = Path(online.settings.storage) / "outbox" / "failing"
+    with get_client(sync_client=True) as client, online.worker():
+        known = client.read_deployment_by_name("backup/failing--one")
+        client.create_flow_run_from_deployment(known.id, parameters={"business": "failing", "site": "nowhere"})
         # Nobody listens at the route, so what was to be told is kept.
         (kept,) = wait_for(lambda: list(outbox.glob("*.json")), "the notice")
     told = kept.read_text()
     assert "backup failed" in told
-    assert "daily has the sites one" in told
+    assert "failing has the sites one" in told
 
 
 def test_one_node_less_is_no_matter_and_two_less_are_told_in_time(

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from online import forget_all
 from prefect.client.orchestration import get_client
 from shop import Shop
 
@@ -36,11 +37,7 @@ def again(shop: Shop) -> dict[str, str]:
 @pytest.fixture
 def clean(shop: Shop) -> Shop:
     """The shop, and a server that knows nothing of its deployments."""
-    with get_client(sync_client=True) as client:
-        for automation in client.read_automations():
-            client.delete_automation(automation.id)
-        for deployment in client.read_deployments(limit=200):
-            client.delete_deployment(deployment.id)
+    forget_all()
     return shop
 
 

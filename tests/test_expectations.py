@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from tables import BUSINESS, DAY, SITE
 
-from blocks.expectations import Expectations
+from blocks import expectations
+from blocks.errors import PermanentError
 from reconcile.frames import SUMMARY
 
 
@@ -25,8 +26,7 @@ def summary(**columns: Any) -> pl.DataFrame:
 
 def failed(tmp_path: Path, frame: pl.DataFrame, coverage_target: float = 0.9) -> set[str]:
     """The columns that are not as expected."""
-    with Expectations() as expected:
-        checked = expected.check(frame, coverage_target=coverage_target, as_of=DAY, docs_folder=tmp_path / "docs")
+    checked = expectations.check(frame, coverage_target=coverage_target, as_of=DAY, docs_folder=tmp_path / "docs")
     return set(checked.filter(~pl.col("success"))["column"])
 
 
@@ -70,10 +70,36 @@ def test_two_rows_of_one_partition_are_not_as_expected(tmp_path: Path) -> None:
     assert failed(tmp_path, pl.concat([summary(), summary()])) == {"business, site, day"}
 
 
-def test_one_that_is_not_asked_ends_at_once() -> None:
-    with Expectations() as expected:
-        pass
-    assert expected._process.returncode is not None
+def test_the_process_is_kept_and_a_new_one_takes_the_place_of_one_that_ended(tmp_path: Path) -> None:
+    first = expectations.start()
+    failed(tmp_path, summary())
+    assert expectations.start() is first
+    first.kill()
+    first.wait()
+    assert failed(tmp_path, summary()) == set()
+    expectations.end()
+    assert expectations.start().pid != first.pid
+
+
+def test_one_that_dies_at_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expectations, "DEADLINE_SECONDS", 0)
+    with pytest.raises(PermanentError, match="did not end within 0 s"):
+        failed(tmp_path, summary())
+    monkeypatch.undo()
+    dead = expectations.start()
+    dead.kill()
+    dead.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(expectations, "start", lambda: dead)
+        with pytest.raises(PermanentError, match="its process has ended"):
+            failed(tmp_path, summary())
+    assert failed(tmp_path, summary()) == set()
+
+
+def test_what_cannot_be_evaluated_is_told_and_the_next_is(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="open_critical"):
+        failed(tmp_path, summary().with_columns(pl.lit("many").alias("open_critical")))
+    assert failed(tmp_path, summary()) == set()
 
 
 @pytest.mark.parametrize("secret", ["PREFECT_API_KEY", "VOXKEEP_PASSWORD"])

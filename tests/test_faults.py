@@ -12,7 +12,6 @@ from shop import DAY, Shop
 
 from flows.backup import backup
 from flows.ingest import ingest
-from flows.reconciliation import reconcile
 
 # A run in a process of its own that kills itself with SIGKILL when it comes to the named call for the n-th time.
 KILLED_RUN = """
@@ -40,28 +39,29 @@ run = getattr(importlib.import_module(f"flows.{flow}"), flow)
 run("shop", *arguments[:1], *([date.fromisoformat(arguments[1])] if len(arguments) > 1 else []))
 """
 
+# Those that are marked are between the same two writes as another: `make test-long` has them, too.
 BACKUP_POINTS = [
-    ("flows.backup", "extract", 1),
+    pytest.param(("flows.backup", "extract", 1), marks=pytest.mark.long),
     ("flows.backup", "write_datapackage", 1),
-    ("flows.backup", "take_inventory", 1),
+    pytest.param(("flows.backup", "take_inventory", 1), marks=pytest.mark.long),
     ("flows.backup", "stage", 1),
     ("shutil", "rmtree", 2),
     ("flows.backup", "take_snapshot", 1),
-    ("blocks.repository", "run_restic", 3),
+    pytest.param(("blocks.repository", "run_restic", 3), marks=pytest.mark.long),
     ("blocks.repository", "run_restic", 6),
-    ("flows.backup", "confirm", 1),
+    pytest.param(("flows.backup", "confirm", 1), marks=pytest.mark.long),
 ]
 INGEST_POINTS = [
-    ("flows.ingest", "unpack", 1),
+    pytest.param(("flows.ingest", "unpack", 1), marks=pytest.mark.long),
     ("flows.ingest", "restore", 1),
-    ("flows.ingest", "list_held", 1),
-    ("flows.ingest", "verify", 1),
+    pytest.param(("flows.ingest", "list_held", 1), marks=pytest.mark.long),
+    pytest.param(("flows.ingest", "verify", 1), marks=pytest.mark.long),
     ("flows.ingest", "publish", 1),
     ("os", "link", 2),
-    ("flows.ingest", "catalogue", 1),
+    pytest.param(("flows.ingest", "catalogue", 1), marks=pytest.mark.long),
     ("flows.ingest", "Catalog.write", 2),
     ("flows.ingest", "Catalog.write", 5),
-    ("flows.ingest", "index", 1),
+    pytest.param(("flows.ingest", "index", 1), marks=pytest.mark.long),
     ("flows.ingest", "CatalogIndex.replace", 1),
     ("flows.ingest", "finish", 1),
 ]
@@ -91,10 +91,11 @@ def a_day(shop: Shop) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The end state of a day that nothing disturbed."""
+    """The end state of a day that nothing disturbed, before its reconciliation, which only reads what is here."""
     shop = Shop(tmp_path_factory.mktemp("undisturbed"))
     a_day(shop)
-    shop.run()
+    backup("shop", "one", DAY)
+    ingest("shop")
     return shop.end_state()
 
 
@@ -104,7 +105,8 @@ def test_a_backup_that_was_killed_is_run_again_and_ends_the_same(
 ) -> None:
     a_day(shop)
     run_and_die(point, "backup", "one", DAY.isoformat())
-    shop.run()
+    backup("shop", "one", DAY)
+    ingest("shop")
     assert shop.end_state() == undisturbed
 
 
@@ -116,7 +118,6 @@ def test_an_ingest_that_was_killed_is_run_again_and_ends_the_same(
     backup("shop", "one", DAY)
     run_and_die(point, "ingest")
     ingest("shop")
-    reconcile("shop", day=DAY)
     assert shop.end_state() == undisturbed
     assert leftovers(shop.storage) == []
 
@@ -133,7 +134,6 @@ def test_two_ingests_at_the_same_time_end_as_one(shop: Shop, undisturbed: dict[s
     code = "from flows.ingest import ingest; ingest('shop')"
     both = [subprocess.Popen([sys.executable, "-c", code], env=os.environ | server) for _ in range(2)]
     assert [run.wait(timeout=120) for run in both] == [0, 0]
-    reconcile("shop", day=DAY)
     assert shop.end_state() == undisturbed
 
 
