@@ -5,7 +5,7 @@ One cluster for all of these tests: MinIO of four nodes, Elasticsearch, PostgreS
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -45,12 +45,16 @@ def recorded_day(shop: Shop) -> None:
 @contextmanager
 def watching_command_lines(seen: set[str]) -> Iterator[None]:
     """Collect every command line of this machine while the body runs."""
-    stop = Event()
+    stop, first_seen = Event(), dict[int, float]()
 
     def look() -> None:
         while not stop.wait(0.02):
-            for process in psutil.process_iter(["cmdline"]):
-                seen.add("\0".join(process.info["cmdline"] or []))
+            now = time.monotonic()
+            for number in psutil.pids():
+                # A new process has its parent's words until it has become what it will be.
+                if now - first_seen.setdefault(number, now) < 1:
+                    with suppress(psutil.Error):
+                        seen.add("\0".join(psutil.Process(number).cmdline()))
 
     thread = Thread(target=look)
     thread.start()
