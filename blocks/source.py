@@ -1,37 +1,25 @@
 """The source database: only read, by the user's SQL, into a CSV file that tells NULL from empty."""
 
-import hashlib
-import json
-import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from datetime import time as time_of_day
-from decimal import Decimal
-from io import BytesIO
-from itertools import chain
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 from urllib.parse import quote
 
-import polars as pl
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
-from sqlalchemy import URL, Connection, CursorResult, Engine, TextClause, create_engine, exc, make_url, text
+from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, exc, make_url, text
 from sqlalchemy.pool import NullPool
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+from blocks.extract import Extract, aside, write_rows
 from blocks.paths import escape_path
 
-ROWS_A_BATCH = 2_000
 WINDOW = ("start", "end")
-PACKAGE_SCHEMA = pl.Schema(
-    [("path", pl.String()), ("rows", pl.Int64()), ("bytes", pl.Int64()), ("sha256", pl.String())]
-)
 _CONNECT_SECONDS = 5
 # How each driver is told for how long to try to connect.
 _CONNECT_OPTIONS: dict[str, dict[str, Any]] = {
@@ -46,18 +34,6 @@ _MSSQL_RIGHTS = " + ".join(
     f"HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', '{right}')"
     for right in ("INSERT", "UPDATE", "DELETE", "ALTER", "EXECUTE")
 )
-# What Polars writes as the database gave it: every digit of integers, the shortest exact ones of floats.
-_AS_THEY_ARE: dict[type, pl.DataType] = {str: pl.String(), int: pl.Int64(), float: pl.Float64()}
-_FRICTIONLESS: dict[type, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    Decimal: "number",
-    bool: "boolean",
-    datetime: "datetime",
-    date: "date",
-    time_of_day: "time",
-}
 # What may go well another time. MySQL and MariaDB, by number: of the client (2xxx) the lost connections; of the server
 # too many connections, shutdown, killed, network, locks and deadlines.
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
@@ -71,28 +47,6 @@ _PASSING_POSTGRESQL = ("08", "40", "53", "57", "58", "55P03")
 _PASSING_SQLITE = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT", "SQLITE_PROTOCOL", "SQLITE_IOERR"}
 # A server that refuses the log-in has no class in psycopg, only words.
 _REFUSED = ("authentication failed", "does not exist", "permission denied", "not permitted to log in", "no pg_hba.conf")
-
-
-@dataclass(frozen=True)
-class Extract:
-    """What an extract holds; `columns` is name to Frictionless type ("any" where all rows had NULL)."""
-
-    rows: int
-    bytes: int
-    sha256: str
-    columns: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One extract for the datapackage: its file's name, the window it covers and the SQL that made it."""
-
-    path: str
-    dataset: str
-    extract: Extract
-    start: str
-    end: str
-    sql: str
 
 
 class SourceDatabase(Block):
@@ -116,12 +70,12 @@ class SourceDatabase(Block):
     statement_timeout_seconds: float = Field(default=600, gt=0, description="Longest time for an extract, in seconds.")
 
     def extract(self, sql: str, parameters: dict[str, object], target: Path) -> Extract:
-        """Make `target` the rows of `sql` as CSV; it is there whole or not at all, even after kill -9.
+        r"""Make `target` the rows of `sql` as CSV; it is there whole or not at all, even after kill -9.
 
         RFC 4180 in UTF-8, lines end with CR LF, the first names the columns. NULL is an empty field, the
-        empty string is `""` (a row that is one NULL is an empty line). Numbers keep every digit, instants are
-        ISO 8601; bytes are text, with what is not UTF-8 (and `%`) percent-escaped. Memory does not grow with
-        the rows.
+        empty string is `""` (a row that is one NULL is an empty line). Values are as the database writes them:
+        every digit of numbers, instants like 2021-01-31 11:41:29; bytes are PostgreSQL's `\x…`, elsewhere text
+        with what is not UTF-8 (and `%`) percent-escaped. Memory does not grow with the rows.
 
         `sql` is one query, bound by `:start`, `:end` and any other of `parameters`; before a colon that binds
         nothing stands a backslash. It runs in a read-only transaction.
@@ -153,15 +107,8 @@ class SourceDatabase(Block):
         return clause.bindparams(**{name: _plain(parameters[name]) for name in names})
 
     def _write(self, connection: Connection, query: TextClause, target: Path) -> Extract:
-        give_up = time.monotonic() + self.statement_timeout_seconds
-        with connection.execution_options(stream_results=True).execute(query) as result:
-            if not result.returns_rows:
-                raise self._useless("the SQL yields no rows", "write one SELECT")
-            names = list(result.keys())
-            for name in {name for name in names if names.count(name) > 1}:
-                raise self._useless(f"the SQL yields two columns {name}", "name each column otherwise, with AS")
-            with _aside(target) as file:
-                return _write_csv(file, names, _batches(result, give_up))
+        with aside(target) as file:
+            return write_rows(connection, query, file, self.statement_timeout_seconds)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -184,6 +131,9 @@ class SourceDatabase(Block):
         try:
             url = make_url(self.url.get_secret_value())
             backend = url.get_backend_name()
+            if url.get_driver_name() == "mysqlconnector":
+                # Its own default is a collation that MariaDB does not know.
+                url = url.update_query_dict({"charset": "utf8mb4", "collation": "utf8mb4_general_ci"} | dict(url.query))
             if backend == "sqlite":
                 return create_engine("sqlite://", creator=lambda: _open_sqlite(url), poolclass=NullPool)
             options = dict(_CONNECT_OPTIONS.get(backend, {}))
@@ -289,78 +239,6 @@ def sql_of_day(sql: str, day: date) -> str:
     return re.sub(r"\{day(?::([^{}]*))?\}", written, sql)
 
 
-def write_datapackage(folder: Path, resources: list[Resource]) -> Path:
-    """Make `datapackage.json` (Frictionless) describe these extracts; the same ones give the same bytes."""
-    package = {
-        "name": "voxkeep-extracts",
-        "profile": "tabular-data-package",
-        "resources": [_described(resource) for resource in sorted(resources, key=lambda one: one.path)],
-    }
-    file = folder / "datapackage.json"
-    with _aside(file) as out:
-        out.write(json.dumps(package, ensure_ascii=False, indent=2).encode() + b"\n")
-    return file
-
-
-def read_datapackage(file: Path) -> pl.DataFrame:
-    """path, rows, bytes, sha256 of each resource (`PACKAGE_SCHEMA`), null where the file does not say.
-
-    No file, no rows: an extract that another system made has none.
-
-    Raises:
-        SettingsError: it is not a data package.
-    """
-    try:
-        package = json.loads(file.read_bytes())
-        rows = [
-            {
-                "path": str(found["path"]),
-                "rows": found.get("rows"),
-                "bytes": found.get("bytes"),
-                "sha256": str(found.get("hash") or "").removeprefix("sha256:") or None,
-            }
-            for found in package["resources"]
-        ]
-        return pl.DataFrame(rows, schema=PACKAGE_SCHEMA)
-    except FileNotFoundError:
-        return PACKAGE_SCHEMA.to_frame()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
-        raise SettingsError(
-            operation="read the data package",
-            subject=str(file),
-            cause=f"it is damaged ({type(error).__name__})",
-            remedy="extract again, or remove the file: its extracts are then taken as they are",
-        ) from None
-
-
-def _described(resource: Resource) -> dict[str, Any]:
-    extract = resource.extract
-    return {
-        "name": resource.dataset,
-        "path": resource.path,
-        "profile": "tabular-data-resource",
-        "format": "csv",
-        "mediatype": "text/csv",
-        "encoding": "utf-8",
-        "dialect": {
-            "delimiter": ",",
-            "lineTerminator": "\r\n",
-            "quoteChar": '"',
-            "doubleQuote": True,
-            "header": True,
-        },
-        "schema": {
-            "fields": [{"name": name, "type": kind} for name, kind in extract.columns.items()],
-            "missingValues": [""],
-        },
-        "rows": extract.rows,
-        "bytes": extract.bytes,
-        "hash": f"sha256:{extract.sha256}",
-        "window": {"start": resource.start, "end": resource.end},
-        "sqlHash": f"sha256:{hashlib.sha256(resource.sql.encode()).hexdigest()}",
-    }
-
-
 def _passes(error: BaseException, cause: str) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, sqlite3.Error):
@@ -387,76 +265,9 @@ def _sqlite(connection: Connection) -> sqlite3.Connection:
     return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
-def _batches(result: CursorResult[Any], give_up: float) -> Iterator[Sequence[Any]]:
-    """The rows as the driver gives them: a third faster than as SQLAlchemy's, and never all in memory."""
-    cursor = result.cursor
-    if result.dialect.name != "sqlite":
-        # Of what it streams, SQLAlchemy has fetched the first row already: asked for one, it gives just that.
-        first = result.fetchmany(1)
-        if not first:
-            return
-        yield [tuple(row) for row in first]
-    while rows := cursor.fetchmany(ROWS_A_BATCH):
-        if time.monotonic() > give_up:
-            raise TimeoutError("the extract took longer than its time")
-        yield rows
-
-
-def _write_csv(file: BinaryIO, names: list[str], batches: Iterator[Sequence[Any]]) -> Extract:
-    """Write header and rows. Polars, not the csv module: that cannot tell NULL from the empty string."""
-    digest, size, rows = hashlib.sha256(), 0, 0
-    kinds: list[set[type]] = [set() for _ in names]
-    pieces = (_frame(batch, kinds) for batch in batches)
-    header = pl.DataFrame([pl.Series(str(i), [name]) for i, name in enumerate(names)])
-    for frame in chain([header], pieces):
-        buffer = BytesIO()
-        frame.write_csv(buffer, include_header=False, line_terminator="\r\n")
-        content = buffer.getbuffer()
-        digest.update(content)
-        size, rows = size + file.write(content), rows + frame.height
-    types = {name: _frictionless(kind) for name, kind in zip(names, kinds, strict=True)}
-    return Extract(rows - 1, size, digest.hexdigest(), types)
-
-
-def _frame(rows: Sequence[Any], kinds: list[set[type]]) -> pl.DataFrame:
-    """The rows as columns; what Polars would write otherwise than the database gave it is text before."""
-    columns = []
-    for number, column in enumerate(zip(*rows, strict=True)):
-        found = set(map(type, column)) - {type(None)}
-        kinds[number] |= found
-        native = _AS_THEY_ARE.get(next(iter(found))) if len(found) == 1 else None
-        columns.append(_series(str(number), column, native))
-    return pl.DataFrame(columns)
-
-
-def _series(name: str, column: tuple[Any, ...], native: pl.DataType | None) -> pl.Series:
-    if native is not None:
-        with suppress(OverflowError, TypeError, pl.exceptions.PolarsError):  # whole numbers beyond 64 bits
-            return pl.Series(name, column, dtype=native)
-    return pl.Series(name, [None if value is None else _text(value) for value in column], dtype=pl.String)
-
-
-def _text(value: object) -> str:
-    """One value of the database as text, exactly."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, bytes | bytearray | memoryview):
-        return escape_path(bytes(value))
-    if isinstance(value, date | time_of_day):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, timedelta):
-        return _duration(value)
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
-
-
-def _duration(value: timedelta) -> str:
-    """MySQL's TIME as MySQL writes it: -01:02:03.5 (Python would tell days of a negative one)."""
-    seconds, micros = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
-    sign = "-" if value < timedelta(0) else ""
-    fraction = f".{micros:06d}" if micros else ""
-    return f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
+def _plain(value: object) -> object:
+    """A parameter as databases compare it: SQLite has no instants, only text like 2021-01-31 11:41:29."""
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value) if isinstance(value, date) else value
 
 
 def _decoded(raw: bytes) -> str:
@@ -464,32 +275,3 @@ def _decoded(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return escape_path(raw)
-
-
-def _plain(value: object) -> object:
-    """A parameter as databases compare it: SQLite has no instants, only text like 2021-01-31 11:41:29."""
-    return value.isoformat(" ") if isinstance(value, datetime) else str(value) if isinstance(value, date) else value
-
-
-def _frictionless(kinds: set[type]) -> str:
-    names = {_FRICTIONLESS.get(kind, "string") for kind in kinds}
-    if len(names) == 1:
-        return names.pop()
-    if not names:
-        return "any"
-    return "number" if names == {"integer", "number"} else "string"
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[BinaryIO]:
-    """A file beside `target` that takes its name when all is written; nothing stays of one that failed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -19,13 +19,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.business import STAGING, Business, SiteSettings
+from blocks.datapackage import Resource, write_datapackage
 from blocks.disk import Scan, read_files, scan
 from blocks.errors import SettingsError, VoxkeepError
 from blocks.lock import exclusive
 from blocks.paths import unescape_path
 from blocks.repository import Backup, Repository
 from blocks.saved import load
-from blocks.source import Resource, SourceDatabase, sql_of_day, write_datapackage
+from blocks.source import SourceDatabase, sql_of_day
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between, start_of, today, window
 from flows.errors import at

@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.business import STAGING, Business
 from blocks.catalog import Catalog
+from blocks.datapackage import read_datapackage
 from blocks.disk import hash_files
 from blocks.elastic import ElasticIndex
 from blocks.errors import TransientError
@@ -24,7 +25,6 @@ from blocks.lock import exclusive, in_turn
 from blocks.paths import join_below, unescape_path
 from blocks.repository import Repository
 from blocks.saved import load, load_index
-from blocks.source import read_datapackage
 from blocks.store import ObjectStore, Publication
 from flows.artifacts import show_done
 from flows.days import with_neighbours
