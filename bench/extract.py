@@ -122,7 +122,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True)
     one = postgresql.server(FOLDER / "postgresql", PASSWORD)
     other = mariadb.server(FOLDER / "mariadb", PASSWORD)
-    urls = {"postgresql": one.url("calls"), "mariadb": other.url("calls")}
+    urls = {"postgresql": one.url("calls"), "mariadb": other.url("calls").replace("pymysql", "mysqlconnector")}
     times: dict[str, list[float]] = {
         "voxkeep postgresql": [], "psql": [], "voxkeep mariadb": [], "mariadb --quick": []
     }  # fmt: skip

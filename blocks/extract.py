@@ -1,12 +1,13 @@
 """The rows of a query as CSV, streamed: NULL told from empty, every value as the database itself writes it.
 
-PostgreSQL writes the CSV itself (COPY). MySQL's own driver hands out the text of the wire. Any other driver makes
+PostgreSQL writes the CSV itself (COPY), MySQL and MariaDB do where their own driver is used. Any other driver makes
 Python's values, which are written as text without loss.
 """
 
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,9 @@ _MYSQL = {
     0: "number", 1: "integer", 2: "integer", 3: "integer", 4: "number", 5: "number", 7: "datetime", 8: "integer",
     9: "integer", 10: "date", 12: "datetime", 13: "integer", 246: "number",
 }  # fmt: skip
+# What may stand behind a query, and not within the brackets of another: a semicolon, with comments behind it.
+_LAST_WORDS = re.compile(r"\s*;(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z", re.DOTALL)
+_TIME = 11
 _BYTES, _BINARY = {16, 249, 250, 251, 252, 253, 254, 255}, 63
 
 
@@ -73,7 +77,7 @@ def write_rows(connection: Connection, query: TextClause, file: BinaryIO, second
     if connection.dialect.driver == "psycopg":
         return _copied(connection, query, file, give_up)
     if connection.dialect.driver == "mysqlconnector":
-        return _fetched_raw(connection, query, file, give_up)
+        return _fetched(connection, query, file, give_up)
     with connection.execution_options(stream_results=True).execute(query) as result:
         if not result.returns_rows:
             raise _useless("the SQL yields no rows", "write one SELECT")
@@ -123,13 +127,14 @@ class _Output:
 def _copied(connection: Connection, query: TextClause, file: BinaryIO, give_up: float) -> Extract:
     """Have PostgreSQL write the CSV: three times as fast as making and writing Python's values.
 
-    COPY binds no parameters, so psycopg writes them into the SQL as literals.
+    COPY binds no parameters, so psycopg writes them into the SQL as literals. A query keeps the order of its rows
+    within another that only selects from it.
     """
     from psycopg import ClientCursor  # noqa: PLC0415  # a driver is loaded only where it is used
 
     driver: Any = connection.connection.driver_connection
     compiled = query.compile(dialect=connection.dialect)
-    sql = ClientCursor(driver).mogrify(str(compiled).rstrip("; \n\t"), compiled.params)
+    sql = _LAST_WORDS.sub("", ClientCursor(driver).mogrify(str(compiled), compiled.params))
     with driver.cursor() as cursor:
         cursor.execute(f"SELECT * FROM (\n{sql}\n) AS extract LIMIT 0")  # noqa: S608  # the user's SQL is the purpose
         columns = [(column.name, column.type_code) for column in cursor.description]
@@ -138,40 +143,77 @@ def _copied(connection: Connection, query: TextClause, file: BinaryIO, give_up: 
         selected = ", ".join(f"{_quoted(name)}{'::text' if kind == _BOOL else ''}" for name, kind in columns)
         copy = f"COPY (SELECT {selected} FROM (\n{sql}\n) AS extract) TO STDOUT (FORMAT csv)"  # noqa: S608
         with cursor.copy(copy) as rows:
-            # A message is a row, which ends with a line feed (PostgreSQL's protocol, COPY operations).
-            while lines := [bytes(row)[:-1] for row in islice(rows, ROWS_A_BATCH)]:
-                out.write_text(b"\r\n".join(lines) + b"\r\n", len(lines))
+            while lines := [bytes(row) for row in islice(rows, ROWS_A_BATCH)]:
+                out.write_text(_with_crlf(lines), len(lines))
     return out.extract({name: _POSTGRESQL.get(kind, "string") for name, kind in columns})
+
+
+def _with_crlf(lines: list[bytes]) -> bytes:
+    """The rows of COPY in one piece. A message is a row, which ends with a line feed (PostgreSQL's protocol)."""
+    together = b"".join(lines)
+    if b'"' not in together:  # so no field has a line feed of its own
+        return together.replace(b"\n", b"\r\n")
+    return b"".join([line[:-1] + b"\r\n" for line in lines])
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _fetched_raw(connection: Connection, query: TextClause, file: BinaryIO, give_up: float) -> Extract:
-    """The text of MySQL's wire, which its own driver hands out as it is."""
-    driver: Any = connection.connection.driver_connection
+def _fetched(connection: Connection, query: TextClause, file: BinaryIO, give_up: float) -> Extract:
+    """Have MySQL or MariaDB write the lines, which its own driver hands out as they are: four times as fast.
+
+    Where a column holds bytes, which are no text, the lines are written here from what the wire has. The order of the
+    rows is the server's: within another query it need not keep the one that is asked for.
+    """
     compiled = query.compile(dialect=connection.dialect)
     parameters: Any = compiled.params
     if compiled.positiontup is not None:
         parameters = tuple(compiled.params[name] for name in compiled.positiontup)
+    sql = _LAST_WORDS.sub("", str(compiled))
+    driver: Any = connection.connection.driver_connection
     cursor = driver.cursor(raw=True)
     try:
-        cursor.execute(str(compiled), parameters)
-        if not cursor.description:
-            raise _useless("the SQL yields no rows", "write one SELECT")
-        names = _distinct([column[0] for column in cursor.description])
-        kinds = [column[1] for column in cursor.description]
-        of_bytes = [column[1] in _BYTES and column[8] == _BINARY for column in cursor.description]
-        out = _Output(file, names, give_up)
-        while rows := cursor.fetchmany(ROWS_A_BATCH):
-            columns = zip(zip(*rows, strict=True), of_bytes, strict=True)
-            out.write(pl.DataFrame([_raw_series(str(i), *column) for i, column in enumerate(columns)]))
-        return out.extract({name: _MYSQL.get(kind, "string") for name, kind in zip(names, kinds, strict=True)})
+        cursor.execute(f"SELECT * FROM (\n{sql}\n) AS extract LIMIT 0", parameters)  # noqa: S608
+        columns = [(column[0], column[1], column[8] == _BINARY) for column in cursor.description]
+        cursor.fetchall()
+        out = _Output(file, _distinct([name for name, *_ in columns]), give_up)
+        of_bytes = [kind in _BYTES and is_binary for _, kind, is_binary in columns]
+        if any(of_bytes):
+            cursor.execute(sql, parameters)
+            while rows := cursor.fetchmany(ROWS_A_BATCH):
+                values = zip(zip(*rows, strict=True), of_bytes, strict=True)
+                out.write(pl.DataFrame([_raw_series(str(i), *column) for i, column in enumerate(values)]))
+        else:
+            line = ", ',', ".join(_mysql_field(name, kind) for name, kind, _ in columns)
+            cursor.execute(f"SELECT CONCAT({line}, '\r\n') FROM (\n{sql}\n) AS extract", parameters)  # noqa: S608
+            while rows := cursor.fetchmany(ROWS_A_BATCH):
+                out.write_text(b"".join([_whole(row[0]) for row in rows]), len(rows))
+        return out.extract({name: _MYSQL.get(kind, "string") for name, kind, _ in columns})
     finally:
         # Closing a cursor reads what is left of its rows: after an error nobody wants them.
         with suppress(Exception):
             cursor.close()
+
+
+def _mysql_field(name: str, kind: int) -> str:
+    """MySQL's expression for a column's field in a line of CSV."""
+    column = "`" + name.replace("`", "``").replace("%", "%%") + "`"
+    if kind in _MYSQL or kind == _TIME:
+        return f"IFNULL({column}, '')"
+    return f"IFNULL(CONCAT('\"', REPLACE({column}, '\"', '\"\"'), '\"'), '')"
+
+
+def _whole(line: bytes | None) -> bytes:
+    """The line: MySQL makes NULL of one that is longer than its packets may be."""
+    if line is None:
+        raise SettingsError(
+            operation="extract from the source database",
+            subject="a row",
+            cause="it is longer than the server's max_allowed_packet",
+            remedy="make max_allowed_packet larger, or leave the column with the long text out",
+        )
+    return line
 
 
 def _raw_series(name: str, column: tuple[bytes | None, ...], is_bytes: bool) -> pl.Series:

@@ -117,9 +117,14 @@ class SourceDatabase(Block):
         driver_errors = engine.dialect.loaded_dbapi.Error
         try:
             with engine.connect() as connection:
-                for statement in self._manners(connection):
-                    connection.exec_driver_sql(statement)
-                yield connection
+                try:
+                    for statement in self._manners(connection):
+                        connection.exec_driver_sql(statement)
+                    yield connection
+                except BaseException:
+                    # Drop it as it is: a rollback would wait for rows that nobody wants, or fail on a lost connection.
+                    connection.invalidate()
+                    raise
         except exc.DBAPIError as error:
             raise self._told(error.orig or error) from None
         except (driver_errors, exc.SQLAlchemyError, OSError) as error:
@@ -131,12 +136,13 @@ class SourceDatabase(Block):
         try:
             url = make_url(self.url.get_secret_value())
             backend = url.get_backend_name()
-            if url.get_driver_name() == "mysqlconnector":
-                # Its own default is a collation that MariaDB does not know.
-                url = url.update_query_dict({"charset": "utf8mb4", "collation": "utf8mb4_general_ci"} | dict(url.query))
             if backend == "sqlite":
                 return create_engine("sqlite://", creator=lambda: _open_sqlite(url), poolclass=NullPool)
             options = dict(_CONNECT_OPTIONS.get(backend, {}))
+            if url.get_driver_name() == "mysqlconnector":
+                # Its own default is a collation that MariaDB does not know.
+                url = url.update_query_dict({"charset": "utf8mb4", "collation": "utf8mb4_general_ci"} | dict(url.query))
+                options["buffered"] = False  # SQLAlchemy would have it read all rows before the first
             if backend == "mssql":
                 options["timeout"] = int(self.statement_timeout_seconds)
             return create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
@@ -157,7 +163,16 @@ class SourceDatabase(Block):
             _sqlite(connection).set_progress_handler(lambda: time.monotonic() > give_up, 100_000)
             return ["PRAGMA query_only = ON"]
         if backend == "postgresql":
-            return ["SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {milliseconds}"]
+            # The rest makes every server write alike, however it or the user's role is set up.
+            return [
+                "SET TRANSACTION READ ONLY",
+                f"SET LOCAL statement_timeout = {milliseconds}",
+                "SET LOCAL client_encoding = 'UTF8'",
+                "SET LOCAL datestyle = 'ISO, YMD'",
+                "SET LOCAL intervalstyle = 'postgres'",
+                "SET LOCAL bytea_output = 'hex'",
+                "SET LOCAL extra_float_digits = 1",
+            ]
         if backend == "mariadb" or getattr(connection.dialect, "is_mariadb", False):
             return [f"SET SESSION max_statement_time = {milliseconds / 1000}", "START TRANSACTION READ ONLY"]
         if backend == "mysql":
