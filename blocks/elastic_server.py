@@ -1,6 +1,7 @@
 """Talking with Elasticsearch: one request and its answer, and searches read to their end."""
 
 import ssl
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,8 @@ from blocks.errors import PermanentError, SettingsError, TransientError, Voxkeep
 BUSY = (429, 502, 503, 504)
 _NO_ENTRY = (401, 403)
 _KEEP = "2m"
+# A new index takes a moment until it can be searched.
+_SHARDS_SECONDS = 20.0
 
 
 class Server:
@@ -82,7 +85,7 @@ class Server:
 
     def hits(self, index: str, search: dict[str, Any], page: int) -> Iterator[dict[str, Any]]:
         """Every hit of the search, however many, as they all were at one moment; none where there is no index."""
-        point = self.ask("POST", f"{index}/_pit", keep_alive=_KEEP, ignore_unavailable="true")["id"]
+        point = self._point_in_time(index)
         search = {"sort": ["_shard_doc"], "track_total_hits": False, "size": page, **search}
         try:
             while True:
@@ -95,6 +98,17 @@ class Server:
                 point, search["search_after"] = answer["pit_id"], found[-1]["sort"]
         finally:
             self.ask("DELETE", "_pit", {"id": point}, absent=True)
+
+    def _point_in_time(self, index: str) -> str:
+        """The id of the index as it is now; of one that was made a moment ago, as soon as its shards are there."""
+        path, give_up = f"{index}/_pit", time.monotonic() + _SHARDS_SECONDS
+        while True:
+            status, answer = self.send("POST", path, parameters={"keep_alive": _KEEP, "ignore_unavailable": "true"})
+            if status < httpx.codes.BAD_REQUEST:
+                return str(answer["id"])
+            if status not in BUSY or time.monotonic() > give_up:
+                raise self.refusal(f"POST {path}", status, answer)
+            time.sleep(0.2)
 
     def refusal(self, what: str, status: int, answer: dict[str, Any]) -> VoxkeepError:
         """The error that an answer is."""
