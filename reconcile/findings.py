@@ -151,7 +151,7 @@ def repeated_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
         pl.format(
             "{} rows: {}",
             pl.len(),
-            pl.format("{}:{}", "source_file", "source_row").sort().head(5).str.join(", "),
+            pl.format("{}:{}", "source_file", "source_row").head(5).str.join(", "),
         ).alias("actual"),
         pl.first("call_uid").alias("identity"),
     )
