@@ -29,20 +29,22 @@ def gives_only(fields: tuple[str, ...]) -> pl.Expr:
 def clock_offsets(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     """How far the clock that names recordings is ahead of the one that writes calls, a site and day (`CLOCK`).
 
-    The median over the matches that did not look for the nearest: by path or key (a key with the start in it says
-    that the clocks agree). The start of a recording is the call's start or its answer, so an offset of some seconds of
-    ringing is usual and harmless.
+    The median, in whole microseconds, over the matches that did not look for the nearest: by path or key (a key with
+    the start in it says that the clocks agree). The start of a recording is the call's start or its answer, so an
+    offset of some seconds of ringing is usual and harmless.
     """
     certain = links.filter(pl.col("match") != "nearest")
     pairs = certain.join(
         files.select("recording_id", pl.col("started_at").alias("recorded_at")), on="recording_id"
     ).join(legs.select("call_uid", "site", "day", "started_at"), on="call_uid")
-    apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+    apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds()
     return (
         pairs.with_columns(apart.alias("apart"))
         .drop_nulls("apart")
         .group_by("site", "day")
-        .agg(pl.col("apart").median().alias("offset_seconds"), pl.len().cast(pl.UInt32).alias("matches"))
+        .agg(
+            (pl.col("apart").median().round() / 1e6).alias("offset_seconds"), pl.len().cast(pl.UInt32).alias("matches")
+        )
         .filter(pl.col("matches") >= FEWEST_FOR_CLOCK)
         .sort("site", "day")
         .match_to_schema(CLOCK)

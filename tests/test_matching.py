@@ -458,6 +458,13 @@ def test_a_clock_is_that_of_its_site_and_day() -> None:
     assert {path: found[path] for path in ("a.wav", "b.wav", "c.wav") if path in found} == {"a.wav": ("c1", "nearest")}
 
 
+def test_a_clock_is_told_in_whole_microseconds() -> None:
+    rows, files = agreed(6, 0 * SECOND)
+    for file in files[3:]:
+        file["started_at"] += 3 * MICROSECOND
+    assert matched(rows, files).clock["offset_seconds"].to_list() == pytest.approx([2e-6], abs=1e-12)
+
+
 def test_guesses_of_the_nearest_do_not_set_the_clock() -> None:
     rows = [call(f"c{n}", f"{10 + n}:00:00") for n in range(6)]
     files = [named(f"{10 + n}:00:20") for n in range(6)]
