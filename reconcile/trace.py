@@ -11,7 +11,7 @@ from reconcile.frames import INDEXED, LISTING, RESTORED, SNAPSHOT_FILES, STATION
 from reconcile.matching import Matches, match, one_row_a_leg
 from reconcile.numbers import normalised
 from reconcile.recordings import object_key
-from reconcile.rules import Rules
+from reconcile.rules import NumberRules, Rules
 
 # Not yet at rest, so nothing can be said of the stations behind.
 _MOVING = "in_progress"
@@ -51,10 +51,11 @@ def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rule
     calls = one_row_a_leg(calls.drop("attributes")).collect().lazy()
     inventory = _newest(inventory, "size", "sha256").collect().lazy()
     matches = match(calls, inventory, rules)
-    rows = pl.concat([_recordings(calls, inventory, matches), _calls_without(calls, matches)], how="diagonal")
+    facts = _call_facts(calls, rules.numbers)
+    files = inventory.with_columns(normalised(pl.col("number"), rules.numbers))
+    rows = pl.concat([_recordings(facts, files, matches), _calls_without(facts, matches)], how="diagonal")
     rows = _with_duplicates(_with_stations(rows, stations))
     rows = _with_coverage(rows.with_columns(_lost_at(stations).alias("lost_at")).collect().lazy())
-    rows = rows.with_columns(normalised(pl.col("number"), rules.numbers).alias("number"))
     ordered = rows.select(list(TRACE.columns)).cast(TRACE.schema).sort(_ORDER, nulls_last=True)
     return Traced(ordered, matches.clock, matches)
 
@@ -67,13 +68,18 @@ def _newest(versions: pl.LazyFrame, *then: str) -> pl.LazyFrame:
     return versions.sort("mtime", *then).unique("recording_id", keep="last", maintain_order=True)
 
 
-def _call_facts(calls: pl.LazyFrame) -> pl.LazyFrame:
+def _call_facts(calls: pl.LazyFrame, numbers: NumberRules) -> pl.LazyFrame:
     """Each leg with its call, its number, the call's number of legs, and its `unit`: what must have a recording.
 
-    A leg that names a file of its own must have it; legs that name none share what their call has.
+    A leg that names a file of its own must have it; legs that name none share what their call has. The number is the
+    callee's or else the caller's, the first that is a number at all and not the agent's own line.
     """
     call = pl.concat_str(_CALL, separator="\0")
-    return calls.with_columns(call.alias("call"), pl.coalesce("callee", "caller").alias("number")).with_columns(
+    parties = [
+        pl.when(pl.col(side).ne_missing(pl.col("extension"))).then(normalised(pl.col(side), numbers))
+        for side in ("callee", "caller")
+    ]
+    return calls.with_columns(call.alias("call"), pl.coalesce(parties).alias("number")).with_columns(
         pl.len().over("call").cast(pl.UInt32).alias("legs"),
         pl.concat_str("call", pl.col("recording_path").fill_null(""), separator="\0").alias("unit"),
     )
@@ -88,15 +94,15 @@ _OF_RECORDING = (
 )  # fmt: skip
 
 
-def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
-    """A row for each recording, with its call where it has one."""
+def _recordings(facts: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+    """A row for each recording, with its call (`_call_facts`) where it has one."""
     files = inventory.with_columns(object_key().alias("key"))
     owners = (
         matches.ties.filter("owner").drop_nulls("recording_id").select("recording_id", pl.col("reason").alias("tie"))
     )
     members = matches.ties["recording_id"].drop_nulls().implode()
     joined = files.join(matches.links.lazy(), on="recording_id", how="left").join(
-        _call_facts(calls).select(_OF_CALL), on="call_uid", how="left", suffix="_of_call"
+        facts.select(_OF_CALL), on="call_uid", how="left", suffix="_of_call"
     )
     joined = joined.join(owners.lazy(), on="recording_id", how="left")
     has_call = pl.col("call_uid").is_not_null()
@@ -112,12 +118,12 @@ def _recordings(calls: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) 
     )  # fmt: skip
 
 
-def _calls_without(calls: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
-    """A row for each call, or file that a leg names, that has no recording."""
+def _calls_without(facts: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+    """A row for each call (`_call_facts`), or file that a leg names, that has no recording."""
     owners = matches.ties.filter("owner").drop_nulls("call_uid").select("call_uid", pl.col("reason").alias("tie"))
     members = matches.ties["call_uid"].drop_nulls().implode()
     return (
-        _open_legs(_call_facts(calls).join(owners.lazy(), on="call_uid", how="left"), matches)
+        _open_legs(facts.join(owners.lazy(), on="call_uid", how="left"), matches)
         .with_columns(
             pl.col("call_uid").is_in(members).any().over("unit").alias("ambiguous"),
             pl.col("tie").drop_nulls().first().over("unit").alias("reason"),
@@ -197,18 +203,29 @@ def _station_in_snapshot(rows: pl.LazyFrame, snapshot_files: pl.LazyFrame) -> pl
 
 
 def _station_restored(rows: pl.LazyFrame, restored: pl.LazyFrame) -> pl.LazyFrame:
-    """The newest restored copy, whether its bytes are the source's or not."""
+    """The newest restored copy, whether its bytes are the source's or not.
+
+    If only an older version with other bytes lies there, this one is not restored.
+    """
     copies = _newest(conform(restored.collect(), RESTORED).lazy(), "sha256")
-    copies = copies.select("recording_id", pl.col("sha256").alias("restored_sha256"))
+    copies = copies.select(
+        "recording_id", pl.col("sha256").alias("restored_sha256"), pl.col("mtime").alias("restored_mtime")
+    )
+    same = pl.col("restored_sha256") == pl.col("sha256")
+    is_older = ((pl.col("restored_mtime") < pl.col("mtime")) & ~same).fill_null(False)
     return rows.join(copies, on="recording_id", how="left").with_columns(
-        pl.col("restored_sha256").is_not_null().alias("restored"),
-        (pl.col("restored_sha256") == pl.col("sha256")).alias("restored_same"),
+        (pl.col("restored_sha256").is_not_null() & ~is_older).alias("restored"),
+        pl.when(~is_older).then(same).alias("restored_same"),
     )
 
 
 def _station_published(rows: pl.LazyFrame, listing: pl.LazyFrame) -> pl.LazyFrame:
-    """An object with the right key is a right copy if its size, and its MD5 where the store gives it, are right."""
-    objects = conform(listing.collect(), LISTING).lazy().unique("key")
+    """An object with the right key is a right copy if its size, and its MD5 where the store gives it, are right.
+
+    Of several versions of an object the newest counts.
+    """
+    versions = conform(listing.collect(), LISTING).lazy().sort("last_modified", "size", "etag")
+    objects = versions.unique("key", keep="last", maintain_order=True)
     objects = objects.select("key", pl.col("size").alias("object_size"), pl.col("etag").str.to_lowercase())
     is_md5 = pl.col("etag").str.contains(_MD5).fill_null(False)
     same = (pl.col("object_size") == pl.col("size")) & (~is_md5 | (pl.col("etag") == pl.col("md5")))

@@ -205,6 +205,28 @@ def test_the_newest_restored_copy_counts() -> None:
         assert told(traced(rows, files, both), "content_ok") == {"1.wav": True}
 
 
+def test_an_older_version_on_the_central_disk_is_not_this_recording_unless_it_has_its_bytes() -> None:
+    rows, files = pairs(1, 2)
+    stations = all_stations(rows, files)
+    other = pl.when(pl.col("path") == "1.wav").then(pl.lit("0" * 64)).otherwise("sha256").alias("sha256")
+    old = stations.restored.with_columns(pl.col("mtime") - timedelta(microseconds=1), other)
+    behind = dataclasses.replace(stations, restored=old)
+    assert told(traced(rows, files, behind), "restored", "content_ok", "lost_at", "coverage") == {
+        "1.wav": (False, True, "restored", "partial"),
+        "2.wav": (True, True, None, "complete"),
+    }
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_several_versions_of_an_object_the_newest_counts(first: int) -> None:
+    rows, files = pairs(1)
+    stations = all_stations(rows, files)
+    old = stations.listing.with_columns(pl.col("last_modified") - timedelta(seconds=1), pl.col("size") + 1)
+    versions = [[old, stations.listing], [stations.listing, old]][first]
+    both = dataclasses.replace(stations, listing=pl.concat(versions))
+    assert told(traced(rows, files, both), "published", "content_ok") == {"1.wav": (True, True)}
+
+
 def test_a_recording_that_nobody_could_read_has_no_hash_no_key_and_nothing_to_compare() -> None:
     rows, _ = pairs(1)
     unread = [recording("1.wav", sha256=None, md5=None, state="unreadable")]
@@ -359,6 +381,25 @@ def test_a_row_tells_what_the_call_says_before_what_the_name_says() -> None:
         "2.wav": (at("10:00:00"), "2049", NUMBER, "path"),
         "3.wav": (at("11:00:00"), "2049", NUMBER, None),
     }
+
+
+@pytest.mark.parametrize(
+    ("callee", "caller", "number"),
+    [
+        ("anonymous", NUMBER, NUMBER),
+        ("2049", "0" + NUMBER, NUMBER),
+        (NUMBER, "2049", NUMBER),
+        ("2049", None, None),
+        (None, "-", None),
+    ],
+)
+def test_the_number_is_the_other_partys(callee: str | None, caller: str | None, number: str | None) -> None:
+    assert told(traced([call("c1", callee=callee, caller=caller)], []), "number") == {"c1": number}
+
+
+def test_the_name_gives_the_number_where_the_row_has_none_that_is_one() -> None:
+    rows = [call("c1", callee="anonymous", recording_path="1.wav")]
+    assert told(traced(rows, [recording("1.wav", number="0" + NUMBER)]), "number") == {"1.wav": NUMBER}
 
 
 @pytest.mark.parametrize("looked", [True, False])
