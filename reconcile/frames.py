@@ -100,7 +100,9 @@ CALLS = Frame(
         "caller": Column(pl.String, "calling number, as the source wrote it", nullable=True),
         "callee": Column(pl.String, "called number, as the source wrote it", nullable=True),
         "display_number": Column(pl.String, "number shown to the customer 外显号", nullable=True),
-        "recording_path": Column(pl.String, "the file the row names, if it names one", nullable=True),
+        "recording_path": Column(
+            pl.String, "the file the row names; null, never empty, where it names none", nullable=True
+        ),
         "expects_recording": Column(pl.Boolean, "whether a recording must exist"),
         "attributes": Column(pl.String, "JSON object of every other column, nothing dropped"),
         "source_file": Column(pl.String, "the extract the row came from"),
@@ -287,7 +289,11 @@ TRACE = Frame(
         "path": Column(pl.String, "the recording's path, or the path the call names", nullable=True),
         "started_at": Column(INSTANT, "start of the call, or of the recording", nullable=True),
         "extension": Column(pl.String, "the agent's line", nullable=True),
-        "number": Column(pl.String, "the other party's number, normalised", nullable=True),
+        "number": Column(
+            pl.String,
+            "the other party's number, normalised: callee or else caller, whichever is one and not the agent's own line",
+            nullable=True,
+        ),
         "talk_seconds": Column(pl.Float64, "time talked by the call, in seconds", nullable=True),
         "duration_ms": Column(pl.Int64, "length of the recording, in milliseconds", nullable=True),
         "size": Column(pl.Int64, "bytes of the recording", nullable=True),
@@ -300,7 +306,9 @@ TRACE = Frame(
         "called": Column(pl.Boolean, "a CSV row stands for it"),
         "on_site": Column(pl.Boolean, "it was on the source disk", nullable=True),
         "in_snapshot": Column(pl.Boolean, "a restic snapshot holds it; null: not looked at", nullable=True),
-        "restored": Column(pl.Boolean, "it is on the central disk; null: not looked at", nullable=True),
+        "restored": Column(
+            pl.Boolean, "this version of it, or its bytes, is on the central disk; null: not looked at", nullable=True
+        ),
         "published": Column(pl.Boolean, "the object store holds it; null: not looked at", nullable=True),
         "indexed": Column(pl.Boolean, "the call index links call and recording; null: not looked at", nullable=True),
         "content_ok": Column(pl.Boolean, "every copy has the source's bytes; null: nothing to compare", nullable=True),
