@@ -291,7 +291,7 @@ TRACE = Frame(
         "extension": Column(pl.String, "the agent's line", nullable=True),
         "number": Column(
             pl.String,
-            "the other party's number, normalised: callee or else caller, whichever is one and not the agent's own line",
+            "the other party's number, normalised: callee or else caller, that is one and not the agent's own line",
             nullable=True,
         ),
         "talk_seconds": Column(pl.Float64, "time talked by the call, in seconds", nullable=True),
