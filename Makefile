@@ -10,12 +10,13 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test test-long lint format docs bench tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long mutants lint format docs bench tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
 	@echo "make test    linters, types, and all tests"
 	@echo "make test-long  what takes longer, too"
+	@echo "make mutants errors made in the engine, to see whether its tests catch them"
 	@echo "make lint    linters and types only"
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
@@ -74,6 +75,9 @@ format: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python tools/write_docs.py
+
+mutants: $(READY)
+	@$(BIN)/python tests/mutants.py
 
 bench: servers
 	@sh tools/s5cmd.sh .tools

@@ -379,7 +379,7 @@ class _Site:
         rng, days = self.rng, [DAY + timedelta(days=n) for n in range(-1, 3)]
         quarantine = [
             where | {"day": rng.choice([*days, None]), "source_file": rng.choice(["a.csv", "b.csv"]),
-                     "source_row": line, "reason": rng.choice(["too many fields", "no call id"]), "raw": rng.choice("xyz")}
+                     "source_row": line, "reason": rng.choice(["too many fields", "no id"]), "raw": rng.choice("xyz")}
             for line in rng.sample(range(2, 20), rng.choice([0, 0, 1, 3]))
         ]  # fmt: skip
         extracts = [self.extract(where, day) for day in rng.sample(days, rng.choice([0, 1, 2]))]

@@ -220,7 +220,8 @@ def described(looks: list[Look]) -> str:
 
 def fail(which: str, looks: list[Look], given: Setting, differ: Callable[[list[Look]], list[str]]) -> None:
     """Tell what differs, on the smallest looks that do."""
-    smallest = shrunk(looks, lambda fewer: bool(differ(fewer)))
+    wants_smallest = os.environ.get("SHRINK") != "no"
+    smallest = shrunk(looks, lambda fewer: bool(differ(fewer))) if wants_smallest else looks
     told = "\n".join(differ(smallest)[:10])
     pytest.fail(
         f"engine and oracle differ on {which}; rules {given.rules}, looked at {sorted(given.looked_at)}, "
@@ -373,7 +374,8 @@ def test_an_engine_that_errs_is_shrunk_to_a_call_and_a_recording() -> None:
     assert [name for _, name, _ in rows_left(left)] == ["calls", "inventory"]
 
 
-def test_a_failure_tells_its_case_what_differs_and_the_smallest_rows() -> None:
+def test_a_failure_tells_its_case_what_differs_and_the_smallest_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHRINK", raising=False)  # mutants.py does without
     looks, given = big_case()
     wrong = Setting(given.rules | {"matching": {"order": ["nearest"]}}, given.looked_at, given.days)
     with pytest.raises(pytest.fail.Exception) as told:

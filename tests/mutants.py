@@ -1,0 +1,449 @@
+"""Errors of one line each, made in a copy of the engine: do the engine's tests notice? `make mutants`.
+
+Each is an exact text of one file of reconcile/, which must stand there once, and what stands there instead. The tests
+run in a copy of the tree, on one mutant after the other, the random cases of test_oracle.py first, and stop at the
+first that fails. It is good if 29 of 30 are caught; those that survive are told.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "dist")
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in ("oracle", "trace", "matching", "findings", "ledger", "numbers", "names", "arrivals", "summary")
+]
+ENOUGH = 29 / 30
+PASSED, FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What is wrong, in which file of reconcile/, what stands there and what stands there instead."""
+
+    wrong: str
+    file: str
+    text: str
+    instead: str
+
+    def source(self, folder: Path) -> Path:
+        """The file in this tree."""
+        return folder / "reconcile" / f"{self.file}.py"
+
+    def apply(self, folder: Path) -> None:
+        """Put the error into the tree.
+
+        Raises:
+            LookupError: the text does not stand there exactly once.
+        """
+        source = self.source(folder)
+        whole = source.read_text()
+        if whole.count(self.text) != 1:
+            raise LookupError(f"{self.wrong}: {source.name} holds this {whole.count(self.text)} times: {self.text}")
+        source.write_text(whole.replace(self.text, self.instead))
+
+
+MUTANTS = [
+    # matching
+    Mutant(
+        "the last of a leg's rows counts",
+        "matching",
+        '.unique("call_uid", keep="first", maintain_order=True)',
+        '.unique("call_uid", keep="last", maintain_order=True)',
+    ),
+    Mutant(
+        "a tied recording is asked again",
+        "matching",
+        '.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")',
+        '.join(links, on="recording_id", how="anti")',
+    ),
+    Mutant(
+        "every leg in a tie is asked no more",
+        "matching",
+        'legs.join(ties.filter("owner"), on="call_uid", how="anti")',
+        'legs.join(ties, on="call_uid", how="anti")',
+    ),
+    Mutant(
+        "a leg in doubt is free for the nearest",
+        "matching",
+        'pl.concat([links["call_uid"], ties.filter("owner")["call_uid"].drop_nulls()])',
+        'links["call_uid"]',
+    ),
+    Mutant(
+        "calls of two datasets are one",
+        "matching",
+        '[pl.col("site"), pl.col("dataset"), pl.col("call_id")]',
+        '[pl.col("site"), pl.col("call_id")]',
+    ),
+    Mutant("ties are guessed", "matching", "ordered.filter(calls_a_file == 1)", "ordered.filter(calls_a_file >= 1)"),
+    Mutant(
+        "any leg of a call has the recording",
+        "matching",
+        'candidates.sort("recording_id", "rank", "call_uid")',
+        'candidates.sort("recording_id", "call_uid")',
+    ),
+    Mutant(
+        "a path names a file of any site",
+        "matching",
+        'left_on=["site", "recording_path"], right_on=["site", "path"], how="inner"',
+        'left_on=["recording_path"], right_on=["path"], how="inner"',
+    ),
+    Mutant(
+        "a file that is named whole ends like others",
+        "matching",
+        'files.join(exact, on="recording_id", how="anti"))',
+        "files)",
+    ),
+    Mutant(
+        "a row that names a file whole names others by their end",
+        "matching",
+        '_same_tail(naming.join(exact, on="call_uid", how="anti"), ',
+        "_same_tail(naming, ",
+    ),
+    Mutant(
+        "a row that fits several files is linked to all",
+        "matching",
+        "tails.filter(files_a_leg == 1)",
+        "tails.filter(files_a_leg >= 1)",
+    ),
+    Mutant("a path that begins with / is no tail", "matching", '.str.strip_prefix("/")', ""),
+    Mutant("any path tells a root", "matching", "is_absolute & row.str.ends_with(file)", "row.str.ends_with(file)"),
+    Mutant("the shortest tail is meant", "matching", 'pl.col("alike").max()', 'pl.col("alike").min()'),
+    Mutant(
+        "a file that one row alone names is in doubt",
+        "matching",
+        'tails.filter(~pl.col("recording_id").is_in(linked.implode())).select(',
+        "tails.select(",
+    ),
+    Mutant("a key's start is equal within the minute", "matching", '.dt.truncate("1s")', '.dt.truncate("1m")'),
+    Mutant(
+        "a name with a call id is asked for its start, too",
+        "matching",
+        '.filter(gives_only(fields)).join(candidates[0], on="recording_id", how="anti")',
+        ".filter(gives_only(fields))",
+    ),
+    Mutant(
+        "not all that a name gives must be equal",
+        "matching",
+        "keyed.filter(gives_only(fields)).join(",
+        "keyed.join(",
+    ),
+    Mutant("keys are those of any site", "matching", 'on=["site", *fields]', "on=[*fields]"),
+    # nearest
+    Mutant("six matches for a clock", "nearest", "FEWEST_FOR_CLOCK = 5", "FEWEST_FOR_CLOCK = 6"),
+    Mutant("guesses of the nearest set the clock", "nearest", 'links.filter(pl.col("match") != "nearest")', "links"),
+    Mutant("the clock is the mean", "nearest", ".median()", ".mean()"),
+    Mutant(
+        "a clock is that of any day",
+        "nearest",
+        '.join(clock, on=["site", "day"], how="left")',
+        '.join(clock, on="site", how="left")',
+    ),
+    Mutant(
+        "the clock is put wrong twice",
+        "nearest",
+        'corrected = pl.col("started_at") - pl.duration',
+        'corrected = pl.col("started_at") + pl.duration',
+    ),
+    Mutant(
+        "another leg of a call that has its recording is free",
+        "nearest",
+        'legs.join(taken_calls, on="call", how="anti")',
+        'legs.filter(~pl.col("call_uid").is_in(taken.implode()))',
+    ),
+    Mutant("only calls before a recording are near", "nearest", '("backward", "forward")', '("backward",)'),
+    Mutant(
+        "the tolerance is a microsecond longer",
+        "nearest",
+        "timedelta(seconds=rules.tolerance_seconds)",
+        "timedelta(seconds=rules.tolerance_seconds, microseconds=1)",
+    ),
+    Mutant(
+        "the tolerance is a microsecond shorter",
+        "nearest",
+        "timedelta(seconds=rules.tolerance_seconds)",
+        "timedelta(seconds=rules.tolerance_seconds, microseconds=-1)",
+    ),
+    Mutant(
+        "the farther of two is as near",
+        "nearest",
+        'pl.col("apart") == pl.col("apart").min()',
+        'pl.col("apart") >= pl.col("apart").min()',
+    ),
+    Mutant("the score falls slower", "nearest", "0.8 - 0.5 *", "0.8 - 0.4 *"),
+    Mutant("the nearest may be at another site", "nearest", 'by = ["site", *fields]', "by = [*fields]"),
+    # numbers
+    Mutant("eight digits must remain", "numbers", "{{7,}}", "{{8,}}"),
+    Mutant(
+        "the trunk prefix is taken off first",
+        "numbers",
+        "(rules.access_codes, rules.country_codes, rules.trunk_prefixes)",
+        "(rules.trunk_prefixes, rules.access_codes, rules.country_codes)",
+    ),
+    Mutant("the shortest prefix is taken off", "numbers", "key=len, reverse=True", "key=len"),
+    # recordings
+    Mutant("a key has less of the hash", "recordings", ".str.head(12)", ".str.head(11)"),
+    Mutant("a key keeps capitals", "recordings", ".str.to_lowercase()", ""),
+    # trace
+    Mutant(
+        "the oldest version counts",
+        "trace",
+        '.unique("recording_id", keep="last", maintain_order=True)',
+        '.unique("recording_id", keep="first", maintain_order=True)',
+    ),
+    Mutant(
+        "a name is believed before the row",
+        "trace",
+        'pl.coalesce(f"{name}_of_call", name)',
+        'pl.coalesce(name, f"{name}_of_call")',
+    ),
+    Mutant("the caller is the other party", "trace", '("callee", "caller")', '("caller", "callee")'),
+    Mutant(
+        "a file in doubt is not lacked",
+        "trace",
+        '(must_have_its_file | pl.col("tie").is_not_null())',
+        "(must_have_its_file)",
+    ),
+    Mutant("no leg is content with another's file", "trace", ".otherwise(~content_with_another)", ".otherwise(True)"),
+    Mutant("a leg that may do without its file must have it", "trace", ' & pl.col("expects_recording")\n', "\n"),
+    Mutant(
+        "any leg stands for its call",
+        "trace",
+        '.sort("unit", ~pl.col("expects_recording"), "started_at", "leg", nulls_last=True)',
+        '.sort("unit", "started_at", "leg", nulls_last=True)',
+    ),
+    Mutant("what still moves is looked for", "trace", 'has_file & (pl.col("state") != _MOVING)', "has_file"),
+    Mutant(
+        "the same version is an older one",
+        "trace",
+        'pl.col("held_mtime") < pl.col("mtime")',
+        'pl.col("held_mtime") <= pl.col("mtime")',
+    ),
+    Mutant(
+        "a file that grew is at rest",
+        "trace",
+        '((pl.col("held_size") != pl.col("size")) | (pl.col("held_mtime") != pl.col("mtime")))',
+        '(pl.col("held_mtime") != pl.col("mtime"))',
+    ),
+    Mutant(
+        "an older copy is this recording",
+        "trace",
+        'pl.col("restored_sha256").is_not_null() & ~is_older',
+        'pl.col("restored_sha256").is_not_null()',
+    ),
+    Mutant("a tag in capitals is another", "trace", 'pl.col("etag").str.to_lowercase()', '"etag"'),
+    Mutant("no tag is compared", "trace", '(~is_md5 | (pl.col("etag") == pl.col("md5")))', "True"),
+    Mutant(
+        "every tag is compared",
+        "trace",
+        '(~is_md5 | (pl.col("etag") == pl.col("md5")))',
+        '(pl.col("etag") == pl.col("md5"))',
+    ),
+    Mutant(
+        "the oldest object counts",
+        "trace",
+        'versions.unique("key", keep="last", maintain_order=True)',
+        'versions.unique("key", keep="first", maintain_order=True)',
+    ),
+    Mutant(
+        "a link to any leg is one",
+        "trace",
+        'rows.join(links, on=["call_uid", "recording_id"], how="left")',
+        'rows.join(links.drop("call_uid").unique(), on="recording_id", how="left")',
+    ),
+    Mutant("recordings without a call are to be indexed", "trace", 'pl.when(pl.col("called")).then(found)', "found"),
+    Mutant("empty files repeat each other", "trace", '(pl.col("size") > 0)', '(pl.col("size") >= 0)'),
+    Mutant(
+        "the oldest is the original, called or not",
+        "trace",
+        'pl.col("call_uid").is_null(), "mtime", "length"',
+        '"mtime", "length"',
+    ),
+    Mutant("files of two calls repeat each other", "trace", ".otherwise(of_its_call)", ".otherwise(of_all)"),
+    Mutant(
+        "what a tie leaves open is missing",
+        "trace",
+        'pl.col("expects_recording") & ~pl.col("ambiguous")',
+        'pl.col("expects_recording")',
+    ),
+    Mutant(
+        "publishing comes before restoring",
+        "trace",
+        '"restored": stations.restored,\n        "published": stations.listing,',
+        '"published": stations.listing, "restored": stations.restored,',
+    ),
+    Mutant("what still moves is lost", "trace", "pl.when(~is_moving).then(pl.coalesce(lost))", "pl.coalesce(lost)"),
+    Mutant(
+        "what was never restored is gone",
+        "trace",
+        'pl.col("lost_at") == "in_snapshot"',
+        'pl.col("lost_at") == "restored"',
+    ),
+    Mutant("a copy counts", "trace", 'has_file & pl.col("duplicate_of").is_null()', "has_file"),
+    Mutant("a spoilt copy is whole", "trace", ' & pl.col("content_ok").fill_null(True)\n', "\n"),
+    Mutant(
+        "one row that needs none excludes a call",
+        "trace",
+        '~pl.col("expects_recording").any())',
+        '~pl.col("expects_recording").all())',
+    ),
+    Mutant(
+        "coverage is that of several datasets",
+        "trace",
+        '_CALL = ["business", "site", "dataset", "call_id"]',
+        '_CALL = ["business", "site", "call_id"]',
+    ),
+    # findings
+    Mutant("a length at the limit differs", "findings", "(apart > allowed)", "(apart >= allowed)"),
+    Mutant(
+        "the smaller of two limits holds", "findings", "allowed = pl.max_horizontal(", "allowed = pl.min_horizontal("
+    ),
+    Mutant(
+        "lengths are compared of calls that lack files",
+        "findings",
+        '        & (pl.col("legs") <= has_file.sum().over(of_call))\n',
+        "",
+    ),
+    Mutant("an empty file is truncated", "findings", 'pl.col("state") == "empty"', 'pl.col("state") == "truncated"'),
+    Mutant("what could not be read is no finding", "findings", '["undecodable", "unreadable"]', '["undecodable"]'),
+    Mutant(
+        "what a tie leaves open is an orphan",
+        "findings",
+        '~pl.col("called") & ~pl.col("ambiguous")',
+        '~pl.col("called")',
+    ),
+    Mutant(
+        "a loss by the object store is none",
+        "findings",
+        '["in_snapshot", "restored", "published"]',
+        '["in_snapshot", "restored"]',
+    ),
+    Mutant(
+        "every member of a tie is told",
+        "findings",
+        'pl.col("ambiguous") & pl.col("reason").is_not_null()',
+        'pl.col("ambiguous")',
+    ),
+    Mutant("what still moves is told", "findings", "pl.when(~is_moving).then(kind)", "kind"),
+    Mutant("a call in two rows is none too many", "findings", "filter(times > 1)", "filter(times > 2)"),
+    Mutant(
+        "a row set aside is known by its file alone",
+        "findings",
+        'pl.concat_str("source_file", "raw", separator="\\n")',
+        'pl.col("source_file")',
+    ),
+    Mutant("a clock at the limit is skewed", "findings", ".abs() > limit", ".abs() >= limit"),
+    Mutant(
+        "a clock that is behind is right",
+        "findings",
+        'pl.col("offset_seconds").abs() > limit',
+        'pl.col("offset_seconds") > limit',
+    ),
+    Mutant(
+        "a snapshot does not cover its own day",
+        "findings",
+        'is_between("first_day", "last_day")',
+        'is_between("first_day", "last_day", closed="left")',
+    ),
+    Mutant(
+        "the snapshot of another site covers a day",
+        "findings",
+        'on=["business", "site"], how="inner"',
+        'on=["business"], how="inner"',
+    ),
+    Mutant(
+        "findings of two sites are one",
+        "findings",
+        '["kind", "business", "site", "identity"], keep',
+        '["kind", "business", "identity"], keep',
+    ),
+    Mutant(
+        "an extract that says nothing is another",
+        "findings",
+        "pl.any_horizontal(pl.col(sent) != pl.col(arrived)",
+        "pl.any_horizontal(pl.col(sent).ne_missing(pl.col(arrived))",
+    ),
+    # the ledger
+    Mutant(
+        "a finding is as old as the last look",
+        "ledger",
+        'pl.min_horizontal("known_since", "first_seen")',
+        'pl.col("first_seen")',
+    ),
+    Mutant(
+        "an earlier look moves the last day back",
+        "ledger",
+        'pl.max_horizontal("known_until", pl.lit(as_of))',
+        "pl.lit(as_of)",
+    ),
+    Mutant(
+        "a waiver does not last",
+        "ledger",
+        'pl.when(pl.col("known_status") == "waived").then(pl.lit("waived")).otherwise(pl.lit("open"))',
+        'pl.lit("open")',
+    ),
+    Mutant("what is gone stays open", "ledger", '.with_columns(pl.lit("resolved").alias("status"))', ""),
+    Mutant("what is gone is forgotten", "ledger", 'known.join(found, on="finding_id", how="anti")', "known.clear()"),
+]
+
+
+def run_tests(folder: Path) -> tuple[int, str]:
+    """The exit code of pytest for the engine's tests in this tree, and the test that failed."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "SHRINK": "no"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--noconftest", "-p", "no:cacheprovider", *TESTS]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return done.returncode, "".join(failed).removeprefix("FAILED tests/")[:100]
+
+
+def caught_by(mutant: Mutant, folder: Path) -> str | None:
+    """The test that fails on this mutant, None if all pass; the tree is as before afterwards.
+
+    Raises:
+        RuntimeError: the tests did not run at all.
+    """
+    source = mutant.source(folder)
+    before = source.read_text()
+    mutant.apply(folder)
+    try:
+        code, test = run_tests(folder)
+    finally:
+        source.write_text(before)
+    if code not in {PASSED, FAILED}:
+        raise RuntimeError(f"{mutant.wrong}: pytest ended with {code}")
+    return test if code == FAILED else None
+
+
+def main() -> int:
+    """Try all mutants, or those whose description holds a word, and say which survive."""
+    arguments = argparse.ArgumentParser(description=main.__doc__)
+    arguments.add_argument("word", nargs="?", default="", help="try only mutants that are described with it")
+    word = arguments.parse_args().word
+    chosen = [mutant for mutant in MUTANTS if word in f"{mutant.file} {mutant.wrong}"]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "tree"
+        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+        code, test = run_tests(folder)
+        if code != PASSED:
+            sys.exit(f"the tests fail without any mutant ({test}): mend that first")
+        survivors = []
+        for mutant in chosen:
+            start = time.monotonic()
+            test = caught_by(mutant, folder)
+            survivors += [mutant] if test is None else []
+            said = "SURVIVED" if test is None else f"caught by {test}"
+            print(f"{time.monotonic() - start:3.0f} s  {mutant.file}: {mutant.wrong}: {said}", flush=True)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught")
+    return 0 if len(survivors) <= len(chosen) * (1 - ENOUGH) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
