@@ -26,7 +26,7 @@ def test_a_mutant_whose_text_is_gone_or_stands_twice_fails_loudly(tmp_path: Path
     for text in ("text that stands nowhere", "import"):
         mutant = Mutant("nothing", "findings", text, "")
         copy_of(mutant, tmp_path)
-        with pytest.raises(LookupError, match="nothing: findings.py holds this"):
+        with pytest.raises(LookupError, match=r"nothing: findings\.py holds this"):
             mutant.apply(tmp_path)
 
 
