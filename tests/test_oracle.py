@@ -18,7 +18,7 @@ import oracle
 import polars as pl
 import pytest
 from cases import STATIONS, TABLES, Look, Setting
-from tables import BUSINESS, Row, rows_of
+from tables import BUSINESS, Row, call, named, rows_of
 
 from reconcile import findings as kinds
 from reconcile.frames import (
@@ -358,20 +358,25 @@ def test_a_shrunk_case_leaves_out_looks_that_do_not_matter() -> None:
 
 
 def test_an_engine_that_errs_is_shrunk_to_a_call_and_a_recording() -> None:
-    """An engine that takes calls as near that are an hour away errs on cases that need two rows to show it."""
+    """An engine that takes starts as near that are twenty minutes apart needs two rows to show it."""
     looks, given = big_case()
-    careless = Setting(
-        {**given.rules, "matching": given.rules["matching"] | {"tolerance_seconds": 3600}},
-        *(given.looked_at, given.days),
+    line = {"extension": "7777", "site": looks[0]["calls"][0]["site"]}
+    looks[0]["calls"].append(call("far", "03:00:00", **line))
+    looks[0]["inventory"].append(named("03:20:00", **line))
+    matching = given.rules["matching"] | {"order": ["nearest"]}
+    right, careless = (
+        Setting(given.rules | {"matching": matching | {"tolerance_seconds": seconds}}, given.looked_at, given.days)
+        for seconds in (30, 3600)
     )
 
     def errs(fewer: list[Look]) -> bool:
-        links = [[said["links"] for said in told] for told in (by_oracle(fewer, given), by_engine(fewer, careless))]
-        return [{row[:2] for row in look} for look in links[0]] != [{row[:2] for row in look} for look in links[1]]
+        links = [
+            {row[:2] for row in told[0]["links"]} for told in (by_oracle(fewer, right), by_engine(fewer, careless))
+        ]
+        return links[0] != links[1]
 
     assert errs(looks)
-    left = shrunk(looks, errs)
-    assert [name for _, name, _ in rows_left(left)] == ["calls", "inventory"]
+    assert [name for _, name, _ in rows_left(shrunk(looks, errs))] == ["calls", "inventory"]
 
 
 def test_a_failure_tells_its_case_what_differs_and_the_smallest_rows(monkeypatch: pytest.MonkeyPatch) -> None:
