@@ -97,11 +97,29 @@ def stop(name: str, folder: Path, *, how: signal.Signals = signal.SIGTERM, deadl
         return
     family = [process, *process.children(recursive=True)]
     process.send_signal(how)
-    _, alive = psutil.wait_procs(family, timeout=deadline_seconds)
+    alive = _alive_after(family, deadline_seconds)
     for left in alive:
         left.kill()
-    psutil.wait_procs(alive, timeout=10)
+    _alive_after(alive, 10)
     (folder / f"{name}.pid").unlink(missing_ok=True)
+
+
+def _alive_after(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run when all should have ended; one that has ended and whose parent has not asked yet does not."""
+    give_up = time.monotonic() + seconds
+    while True:
+        _, there = psutil.wait_procs(family, timeout=0)
+        alive = [process for process in there if not _is_zombie(process)]
+        if not alive or time.monotonic() > give_up:
+            return alive
+        time.sleep(0.05)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def as_not_root() -> list[str]:
