@@ -10,7 +10,7 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test test-long mutants lint format docs bench tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long mutants lint format docs bench bench-engine tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    linters and types only"
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
+	@echo "make bench-engine  the engine against DuckDB"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -78,6 +79,15 @@ docs: $(READY)
 
 mutants: $(READY)
 	@$(BIN)/python tests/mutants.py
+
+# The engine's peers, in an environment of their own: datacompy wants another Polars.
+.tools/bench/ready: $(READY)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .tools/bench
+	@$(BIN)/uv pip install --quiet --python .tools/bench/bin/python duckdb==2.0.0 datacompy==1.1.0
+	@touch $@
+
+bench-engine: .tools/bench/ready
+	@$(BIN)/python bench/engine.py
 
 bench: servers
 	@sh tools/s5cmd.sh .tools

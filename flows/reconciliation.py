@@ -111,7 +111,7 @@ def trace_site(centre: Centre, days: list[date]) -> Traced:
         if part.height or centre.read(TRACE, [day]).height:
             centre.write(TRACE, day, part)
     get_run_logger().info("%s: %d rows of trace, %s to %s", centre.name, rows.height, days[0], days[-1])
-    return Traced(rows.lazy(), traced.clock, traced.matches)
+    return Traced(rows.lazy(), traced.clock)
 
 
 @task(name="findings", cache_policy=NO_CACHE)

@@ -16,6 +16,7 @@ from reconcile.ids import stable_ids
 from reconcile.instants import check_zone, read_instants
 from reconcile.rules import DatasetRules, Extracted, Source
 from reconcile.tables import Table
+from reconcile.text import filled
 
 _FIELDS = (
     "call_id", "leg", "started_at", "talk_seconds", "extension", "caller", "callee", "display_number",
@@ -70,7 +71,7 @@ def read_calls(  # noqa: PLR0913
     frame = frame.with_columns(_expects_recording(table, frame["talk_seconds"], rules))
     good, set_aside = _sorted_out(frame, table, origin)
     if good["call_id"].null_count():
-        by_line = pl.format("{}:{}", pl.lit(source_file), "source_row")
+        by_line = filled("{}:{}", pl.lit(source_file), "source_row")
         good = good.with_columns(pl.coalesce("call_id", "recording_path", by_line))
     own_day = pl.col("started_at").dt.convert_time_zone(time_zone).dt.date()
     good = good.with_columns(pl.coalesce(own_day, pl.lit(day)).alias("day"))
@@ -175,7 +176,7 @@ def _talk_seconds(text: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def _reasons(text: pl.Series, found: pl.Series, what: str, mapped: bool) -> pl.Series:
     """Why a row is set aside; null where it is not. With `mapped`, a row without text is, too."""
-    reason = pl.format("{}: {}", pl.lit(what), pl.col("text").str.slice(0, 60))
+    reason = filled("{}: {}", pl.lit(what), pl.col("text").str.slice(0, 60))
     empty = pl.lit(f"{what}: it is empty") if mapped else pl.lit(None, pl.String)
     frame = pl.DataFrame({"text": text, "found": found})
     is_wrong = pl.col("found").is_null()

@@ -6,6 +6,7 @@ from reconcile.matching import Matches, one_row_a_leg
 from reconcile.numbers import normalised
 from reconcile.recordings import object_key
 from reconcile.rules import NumberRules
+from reconcile.text import filled
 
 _RECORDING = ("recording_id", "key", "path", "container", "codec", "duration_ms", "size", "sha256")
 
@@ -31,12 +32,11 @@ def documents(
         notes.drop_nulls("call_id")
         .sort("written_at", "note_uid", nulls_last=True)
         .group_by("business", "site", "call_id", maintain_order=True)
-        .agg(pl.format("[{}]", pl.col("attributes").str.join(",")).alias("notes"))
+        .agg(filled("[{}]", pl.col("attributes").str.join(",")).alias("notes"))
     )
     no_recordings = pl.lit([], dtype=owned.schema["recordings"])
     return (
-        one_row_a_leg(calls.lazy())
-        .collect()
+        one_row_a_leg(calls)
         .with_columns(pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"))
         .join(owned, on="call_uid", how="left")
         .join(written, on=["business", "site", "call_id"], how="left")

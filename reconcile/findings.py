@@ -12,6 +12,7 @@ import polars as pl
 from reconcile.frames import CALLS, EXTRACTS, FINDINGS, QUARANTINE
 from reconcile.ids import stable_ids
 from reconcile.rules import MatchingRules
+from reconcile.text import filled
 
 SEVERITIES = ("critical", "major", "minor", "info")
 
@@ -80,7 +81,7 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
     expected, actual = _words()
     # Not by call_uid: which leg stands for the call may change when rows arrive late.
     call = pl.concat_str("dataset", "call_id", pl.col("path").fill_null(""), separator="\n")
-    subject = pl.when(has_file | pl.col("call_id").is_null()).then("path").otherwise(pl.format("call {}", "call_id"))
+    subject = pl.when(has_file | pl.col("call_id").is_null()).then("path").otherwise(filled("call {}", "call_id"))
     return found.select(
         "kind", "business", "site", "day", "call_uid", "call_id", "recording_id", "lost_at",
         subject.alias("subject"), expected.alias("expected"), actual.alias("actual"),
@@ -95,43 +96,43 @@ def _words() -> tuple[pl.Expr, pl.Expr]:
     names_file = pl.col("path").is_not_null()
     words: dict[str, tuple[pl.Expr, pl.Expr]] = {
         "recording_lost": (
-            pl.format(
+            filled(
                 "at the station before, sha256 {}, {} bytes",
                 pl.col("sha256").str.head(12).fill_null("unread"),
                 "size",
             ),
-            pl.format("not at station {}", "lost_at"),
+            filled("not at station {}", "lost_at"),
         ),
         "content_mismatch": (
-            pl.format("sha256 {}, {} bytes", pl.col("sha256").str.head(12).fill_null("unread"), "size"),
+            filled("sha256 {}, {} bytes", pl.col("sha256").str.head(12).fill_null("unread"), "size"),
             pl.lit("a copy has other bytes"),
         ),
-        "recording_empty": (pl.lit("a recording with audio"), pl.format("{} bytes without audio", "size")),
+        "recording_empty": (pl.lit("a recording with audio"), filled("{} bytes without audio", "size")),
         "recording_truncated": (
             pl.lit("as many bytes as the header says"),
-            pl.format("the file ends after {} bytes", "size"),
+            filled("the file ends after {} bytes", "size"),
         ),
         "recording_undecodable": (
             pl.lit("a known audio format"),
             pl.when(pl.col("state") == "unreadable")
-            .then(pl.format("{} bytes that could not be read", "size"))
-            .otherwise(pl.format("{} bytes with no header that is known", "size")),
+            .then(filled("{} bytes that could not be read", "size"))
+            .otherwise(filled("{} bytes with no header that is known", "size")),
         ),
         "match_ambiguous": (pl.lit("one partner that fits best"), pl.col("reason")),
         "recording_missing": (
-            pl.when(names_file).then(pl.format("the file {}", "path")).otherwise(pl.lit("a recording")),
+            pl.when(names_file).then(filled("the file {}", "path")).otherwise(pl.lit("a recording")),
             pl.lit("none on the source disk"),
         ),
         "recording_duplicate": (
             pl.lit("content of its own"),
-            pl.format("the same bytes as recording {}", "duplicate_of"),
+            filled("the same bytes as recording {}", "duplicate_of"),
         ),
         "recording_orphan": (pl.lit("a call that it belongs to"), pl.lit("none that fits by any rule")),
         "not_indexed": (
             pl.lit("the call with its recording in the call index"),
             pl.lit("not in the call index"),
         ),
-        "duration_mismatch": (pl.format("{} s talked", talked), pl.format("{} s recorded", length)),
+        "duration_mismatch": (filled("{} s talked", talked), filled("{} s recorded", length)),
     }
     expected, actual = (
         pl.coalesce(pl.when(pl.col("kind") == kind).then(said[side]) for kind, said in words.items()) for side in (0, 1)
@@ -146,12 +147,12 @@ def repeated_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
     return rows.group_by("call_uid", maintain_order=True).agg(
         pl.lit("call_duplicate").alias("kind"),
         pl.first("business", "site", "day", "call_id"),
-        pl.format("call {}", pl.first("call_id")).alias("subject"),
+        filled("call {}", pl.first("call_id")).alias("subject"),
         pl.lit("one row").alias("expected"),
-        pl.format(
+        filled(
             "{} rows: {}",
             pl.len(),
-            pl.format("{}:{}", "source_file", "source_row").head(5).str.join(", "),
+            filled("{}:{}", "source_file", "source_row").head(5).str.join(", "),
         ).alias("actual"),
         pl.first("call_uid").alias("identity"),
     )
@@ -162,7 +163,7 @@ def quarantined_rows(quarantine: pl.LazyFrame) -> pl.LazyFrame:
     rows = quarantine.select(QUARANTINE.columns.keys()).sort("source_file", "source_row")
     return rows.select(
         pl.lit("row_quarantined").alias("kind"), "business", "site", "day",
-        pl.format("{} line {}", "source_file", "source_row").alias("subject"),
+        filled("{} line {}", "source_file", "source_row").alias("subject"),
         pl.lit("a row that can be read").alias("expected"), pl.col("reason").alias("actual"),
         pl.concat_str("source_file", "raw", separator="\n").alias("identity"),
     )  # fmt: skip
@@ -177,11 +178,10 @@ def mismatched_extracts(extracts: pl.LazyFrame) -> pl.LazyFrame:
     )
     differs = pl.any_horizontal(pl.col(sent) != pl.col(arrived) for _, sent, arrived in pairs)
     said = [
-        pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", sent)) for name, sent, arrived in pairs
+        pl.when(pl.col(sent) != pl.col(arrived)).then(filled(f"{name} {{}}", sent)) for name, sent, arrived in pairs
     ]
     found = [
-        pl.when(pl.col(sent) != pl.col(arrived)).then(pl.format(f"{name} {{}}", arrived))
-        for name, sent, arrived in pairs
+        pl.when(pl.col(sent) != pl.col(arrived)).then(filled(f"{name} {{}}", arrived)) for name, sent, arrived in pairs
     ]
     return extracts.select(EXTRACTS.columns.keys()).filter(differs).select(
         pl.lit("extract_mismatch").alias("kind"), "business", "site", "day",
@@ -197,10 +197,10 @@ def skewed_clocks(clock: pl.DataFrame, business: str, rules: MatchingRules) -> p
     limit = rules.clock_skew_limit_seconds
     return clock.lazy().filter(pl.col("offset_seconds").abs() > limit).select(
         pl.lit("clock_skew").alias("kind"), pl.lit(business).alias("business"), "site", "day",
-        pl.format("clock of site {}", "site").alias("subject"),
+        filled("clock of site {}", "site").alias("subject"),
         pl.lit(f"at most {limit:g} s apart").alias("expected"),
-        pl.format("{} s apart, by {} matches", pl.col("offset_seconds").round(1), "matches").alias("actual"),
-        pl.format("{} {}", "site", "day").alias("identity"),
+        filled("{} s apart, by {} matches", pl.col("offset_seconds").round(1), "matches").alias("actual"),
+        filled("{} {}", "site", "day").alias("identity"),
     )  # fmt: skip
 
 
@@ -211,9 +211,9 @@ def overdue_backups(due: pl.DataFrame, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     done = pairs.filter(pl.col("day").is_between("first_day", "last_day")).select("business", "site", "day").unique()
     return due.lazy().join(done, on=["business", "site", "day"], how="anti").select(
         pl.lit("backup_overdue").alias("kind"), "business", "site", "day",
-        pl.format("site {}", "site").alias("subject"),
-        pl.format("a backup that covers {}", "day").alias("expected"), pl.lit("none").alias("actual"),
-        pl.format("{} {}", "site", "day").alias("identity"),
+        filled("site {}", "site").alias("subject"),
+        filled("a backup that covers {}", "day").alias("expected"), pl.lit("none").alias("actual"),
+        filled("{} {}", "site", "day").alias("identity"),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from reconcile.errors import RuleError
 from reconcile.frames import INSTANT
+from reconcile.text import filled
 
 # Most sources write this; it is tried first because it is the fastest.
 _USUAL = "%Y-%m-%d %H:%M:%S"
@@ -101,7 +102,7 @@ def _iso(text: pl.Series, time_zone: str) -> pl.Series:
     parts = text.str.extract_groups(_PARTS).struct.unnest()
     clock = [pl.col(name).fill_null("0") for name in ("hour", "minute", "second")]
     fraction = pl.col("fraction").str.head(6).fill_null("").str.pad_end(6, "0")
-    written = pl.format("{}-{}-{} {}:{}:{}.{}", "year", "month", "day", *clock, fraction)
+    written = filled("{}-{}-{} {}:{}:{}.{}", "year", "month", "day", *clock, fraction)
     naive = parts.select(written).to_series().str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
     seconds = pl.col("offset_hours").cast(pl.Int64) * 3600 + pl.col("offset_minutes").cast(pl.Int64).fill_null(0) * 60
     offset = pl.when(pl.col("sign") == "-").then(-seconds).otherwise(seconds)

@@ -15,13 +15,24 @@ what owns it: the recording that fits several calls, or the row that fits severa
 call. Null never equals anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
-from reconcile.nearest import FIELD_SETS, by_nearest, clock_offsets, gives_only, with_number
+from reconcile.nearest import (
+    FIELD_SETS,
+    by_nearest,
+    clock_offsets,
+    gives_only,
+    time_apart,
+    time_apart_of_certain,
+    with_number,
+)
 from reconcile.numbers import normalised
+from reconcile.plain import Split, split_plain
 from reconcile.rules import MatchingRules, Rules
+from reconcile.text import filled
 
 LINKS = pl.Schema(
     {
@@ -35,6 +46,17 @@ LINKS = pl.Schema(
 TIES = pl.Schema({"call_uid": pl.String, "recording_id": pl.String, "owner": pl.Boolean, "reason": pl.String})
 
 
+class Certainty(NamedTuple):
+    """How certain a link is, and why."""
+
+    score: float
+    reason: str
+
+
+# What ties a plain pair, and every other row to the file that it names.
+NAMED = Certainty(1.0, "the row names this file")
+
+
 @dataclass(frozen=True)
 class Matches:
     """Links (`LINKS`), the members of ties (`TIES`, one of them the owner), and clock offsets (`nearest.CLOCK`)."""
@@ -45,12 +67,32 @@ class Matches:
 
 
 def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matches:
-    """Tie recordings (INVENTORY, recording_id unique) to calls (CALLS) by the rules.
+    """Tie recordings (INVENTORY, recording_id unique) to calls (CALLS) by the rules."""
+    split = split_plain(calls.collect(), recordings.collect(), rules.matching)
+    others = match_others(split, rules)
+    plain = split.legs.select("call_uid").with_columns(
+        split.files["recording_id"],
+        pl.lit("path").alias("match"),
+        pl.lit(NAMED.score).alias("score"),
+        pl.lit(NAMED.reason).alias("reason"),
+    )
+    return replace(others, links=pl.concat([plain.match_to_schema(LINKS), others.links]))
 
-    A positive clock offset means that the clock which names the recordings is ahead of the one that writes calls.
+
+def match_others(split: Split, rules: Rules) -> Matches:
+    """Tie the recordings to the calls that are no plain pair, by the rules.
+
+    A positive clock offset means that the clock which names the recordings is ahead of the one that writes calls. All
+    pairs of the split tell it.
     """
-    legs = _legs(one_row_a_leg(calls), rules)
-    files = _files(recordings, rules)
+    legs = _legs(one_row_a_leg(split.other_legs), rules)
+    files = _files(split.other_files, rules)
+    plain = split.legs.select("site", "day", "started_at").with_columns(recorded_at=split.files["started_at"])
+    plain_apart = time_apart(plain)
+
+    def clock() -> pl.DataFrame:
+        return clock_offsets(pl.concat([plain_apart, time_apart_of_certain(legs, files, links)]))
+
     links, ties = LINKS.to_frame(), TIES.to_frame()
     for rule in rules.matching.order:
         free_files = files.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")
@@ -61,18 +103,17 @@ def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matche
             found, tied = _by_key(free_legs, free_files, rules.matching)
         else:
             taken = pl.concat([links["call_uid"], ties.filter("owner")["call_uid"].drop_nulls()])
-            clock = clock_offsets(legs, files, links)
-            found, tied = settle(by_nearest(legs, free_files, taken, clock, rules.matching), "nearest")
+            found, tied = settle(by_nearest(legs, free_files, taken, clock(), rules.matching), "nearest")
         links, ties = pl.concat([links, found]), pl.concat([ties, tied])
-    return Matches(links, ties, clock_offsets(legs, files, links))
+    return Matches(links, ties, clock())
 
 
-def one_row_a_leg(calls: pl.LazyFrame) -> pl.LazyFrame:
+def one_row_a_leg(calls: pl.DataFrame) -> pl.DataFrame:
     """CALLS with the first row, by file and line, of each call_uid."""
     return calls.sort("source_file", "source_row").unique("call_uid", keep="first", maintain_order=True)
 
 
-def _legs(calls: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
+def _legs(calls: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """The columns of calls that matching needs, with all numbers of the row in `numbers`."""
     numbers = [normalised(pl.col(name), rules.numbers) for name in ("callee", "caller")]
     return calls.select(
@@ -86,10 +127,10 @@ def _legs(calls: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
         pl.concat_str([pl.col("site"), pl.col("dataset"), pl.col("call_id")], separator="\0").alias("call"),
         pl.col("call_id"),
         pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"),
-    ).collect()
+    )
 
 
-def _files(recordings: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
+def _files(recordings: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     return recordings.select(
         "site",
         "day",
@@ -99,7 +140,7 @@ def _files(recordings: pl.LazyFrame, rules: Rules) -> pl.DataFrame:
         "call_id",
         "started_at",
         normalised(pl.col("number"), rules.numbers).alias("number"),
-    ).collect()
+    )
 
 
 def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -118,7 +159,7 @@ def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFr
     owners = tied.group_by("recording_id", maintain_order=True).agg(
         pl.lit(None, pl.String).alias("call_uid"),
         pl.lit(True).alias("owner"),
-        pl.format("fits {} calls equally well: {}", pl.col("call").n_unique(), _named("call_id")).alias("reason"),
+        filled("fits {} calls equally well: {}", pl.col("call").n_unique(), _named("call_id")).alias("reason"),
     )
     members = tied.select(
         "call_uid",
@@ -137,7 +178,7 @@ def _named(column: str) -> pl.Expr:
 def _by_path(legs: pl.DataFrame, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     naming = legs.filter(pl.col("recording_path").is_not_null())
     exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner")
-    exact = _candidates(exact, pl.lit(1.0), pl.lit("the row names this file"))
+    exact = _candidates(exact, pl.lit(NAMED.score), pl.lit(NAMED.reason))
     tails = _same_tail(naming.join(exact, on="call_uid", how="anti"), files.join(exact, on="recording_id", how="anti"))
     files_a_leg = pl.col("recording_id").n_unique().over("call_uid")
     links, ties = settle(pl.concat([exact, tails.filter(files_a_leg == 1).drop("path")]), "path")
@@ -168,7 +209,7 @@ def _same_tail(naming: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     tells_root = is_absolute & row.str.ends_with(file)
     tails = pairs.filter(tells_root | file.str.ends_with(row)).with_columns(alike.alias("alike"))
     longest = tails.filter(pl.col("alike") == pl.col("alike").max().over("call_uid"))
-    reason = pl.format("the row names {}, which only this file ends with", pl.col("recording_path"))
+    reason = filled("the row names {}, which only this file ends with", pl.col("recording_path"))
     return _candidates(longest, pl.lit(0.95), reason, "path")
 
 
@@ -177,7 +218,7 @@ def _ties_of_legs(tails: pl.DataFrame, linked: pl.Series) -> pl.DataFrame:
     owners = tails.group_by("call_uid").agg(
         pl.lit(None, pl.String).alias("recording_id"),
         pl.lit(True).alias("owner"),
-        pl.format("its row fits {} files: {}", pl.col("path").n_unique(), _named("path")).alias("reason"),
+        filled("its row fits {} files: {}", pl.col("path").n_unique(), _named("path")).alias("reason"),
     )
     members = tails.filter(~pl.col("recording_id").is_in(linked.implode())).select(
         pl.lit(None, pl.String).alias("call_uid"),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import polars as pl
 
 from reconcile.rules import MatchingRules
+from reconcile.text import filled
 
 CLOCK = pl.Schema({"site": pl.String, "day": pl.Date, "offset_seconds": pl.Float64, "matches": pl.UInt32})
 
@@ -26,22 +27,35 @@ def gives_only(fields: tuple[str, ...]) -> pl.Expr:
     return pl.all_horizontal(others + given)
 
 
-def clock_offsets(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
-    """How far the clock that names recordings is ahead of the one that writes calls, a site and day (`CLOCK`).
+def time_apart(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Of each pair (site, day, started_at of the call, recorded_at of the recording) how far they are `apart`.
 
-    The median, in whole microseconds, over the matches that did not look for the nearest: by path or key (a key with
-    the start in it says that the clocks agree). The start of a recording is the call's start or its answer, so an
-    offset of some seconds of ringing is usual and harmless.
+    site, day, and apart (Int64) in microseconds; pairs without one of the times are left out.
+    """
+    apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds()
+    return pairs.select("site", "day", apart.alias("apart")).drop_nulls("apart")
+
+
+def time_apart_of_certain(legs: pl.DataFrame, files: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """`time_apart` of the matches that did not look for the nearest: by path or key.
+
+    A key with the start in it says that the clocks agree.
     """
     certain = links.filter(pl.col("match") != "nearest")
     pairs = certain.join(
         files.select("recording_id", pl.col("started_at").alias("recorded_at")), on="recording_id"
     ).join(legs.select("call_uid", "site", "day", "started_at"), on="call_uid")
-    apart = (pl.col("recorded_at") - pl.col("started_at")).dt.total_microseconds()
+    return time_apart(pairs)
+
+
+def clock_offsets(apart: pl.DataFrame) -> pl.DataFrame:
+    """How far the clock that names recordings is ahead of the one that writes calls, a site and day (`CLOCK`).
+
+    The median, in whole microseconds, over all `time_apart`. The start of a recording is the call's start or its
+    answer, so an offset of some seconds of ringing is usual and harmless.
+    """
     return (
-        pairs.with_columns(apart.alias("apart"))
-        .drop_nulls("apart")
-        .group_by("site", "day")
+        apart.group_by("site", "day")
         .agg(
             (pl.col("apart").median().round() / 1e6).alias("offset_seconds"), pl.len().cast(pl.UInt32).alias("matches")
         )
@@ -96,7 +110,7 @@ def _nearest_with(
         .filter(pl.col("apart") == pl.col("apart").min().over("recording_id"))
         .unique(["recording_id", "call_at"])
     )
-    reason = pl.format(
+    reason = filled(
         "same {}, start differs by {} s after {} s clock offset",
         pl.lit(" and ".join(fields)),
         pl.col("apart").round(1),

@@ -3,13 +3,15 @@
 Everything that people read is derived from this frame; nothing keeps a second truth.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from reconcile.frames import INDEXED, LISTING, RESTORED, SNAPSHOT_FILES, STATIONS, TRACE, conform
-from reconcile.matching import Matches, match, one_row_a_leg
+from reconcile.frames import CALLS, INDEXED, LISTING, RESTORED, SNAPSHOT_FILES, STATIONS, TRACE, conform
+from reconcile.matching import NAMED, Matches, match_others, one_row_a_leg
 from reconcile.numbers import normalised
+from reconcile.plain import Split, split_plain
 from reconcile.recordings import object_key
 from reconcile.rules import NumberRules, Rules
 
@@ -35,11 +37,10 @@ class Stations:
 
 @dataclass(frozen=True)
 class Traced:
-    """The frame TRACE, the clock offsets that were learnt (`nearest.CLOCK`), and what tied its rows."""
+    """The frame TRACE, and the clock offsets that were learnt (`nearest.CLOCK`)."""
 
     trace: pl.LazyFrame
     clock: pl.DataFrame
-    matches: Matches = field(repr=False)
 
 
 def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rules: Rules) -> Traced:
@@ -48,24 +49,33 @@ def trace(calls: pl.LazyFrame, inventory: pl.LazyFrame, stations: Stations, rule
     Repeated rows of one call_uid count once; `findings.repeated_calls` tells them. Of several versions of a recording
     the newest counts.
     """
-    calls = one_row_a_leg(calls.drop("attributes")).collect().lazy()
-    inventory = _newest(inventory, "size", "sha256").collect().lazy()
-    matches = match(calls, inventory, rules)
-    facts = _call_facts(calls, rules.numbers)
-    files = inventory.with_columns(normalised(pl.col("number"), rules.numbers))
-    rows = pl.concat([_recordings(facts, files, matches), _calls_without(facts, matches)], how="diagonal")
-    rows = _with_duplicates(_with_stations(rows, stations))
-    rows = _with_coverage(rows.with_columns(_lost_at(stations).alias("lost_at")).collect().lazy())
+    split = split_plain(calls.select(_READ_OF_CALLS).collect(), inventory.collect(), rules.matching)
+    split = replace(
+        split,
+        other_legs=one_row_a_leg(split.other_legs),
+        other_files=_newest(split.other_files.lazy(), "recording_id", "mtime", "size", "sha256").collect(),
+    )
+    matches = match_others(split, rules)
+    others = _others(split, matches, rules.numbers)
+    rows = _with_stations(pl.concat([_plain(split, rules.numbers), others], how="diagonal"), stations)
+    rows = rows.with_columns(_lost_at(stations).alias("lost_at")).collect().lazy()
+    rows = pl.concat([_with_own_coverage(rows.filter("plain")), _with_coverage(rows.filter(~pl.col("plain")))])
     ordered = rows.select(list(TRACE.columns)).cast(TRACE.schema).sort(_ORDER, nulls_last=True)
-    return Traced(ordered, matches.clock, matches)
+    return Traced(ordered, matches.clock)
 
 
+_READ_OF_CALLS = [name for name in CALLS.columns if name not in ("attributes", "display_number")]
 _ORDER = ["business", "site", "day", "started_at", "call_id", "path", "call_uid", "recording_id"]
 
 
-def _newest(versions: pl.LazyFrame, *then: str) -> pl.LazyFrame:
-    """The newest version of each recording, by mtime, then by these columns."""
-    return versions.sort("mtime", *then).unique("recording_id", keep="last", maintain_order=True)
+def _newest(versions: pl.LazyFrame, name: str, *age: str) -> pl.LazyFrame:
+    """Of several rows of this name the newest, by these columns; only those have to be put in order."""
+    frame = versions.collect()
+    several = frame[name].is_duplicated()
+    if not several.any():
+        return frame.lazy()
+    newest = frame.filter(several).sort(age).unique(name, keep="last", maintain_order=True)
+    return pl.concat([frame.filter(~several), newest]).lazy()
 
 
 def _call_facts(calls: pl.LazyFrame, numbers: NumberRules) -> pl.LazyFrame:
@@ -75,14 +85,19 @@ def _call_facts(calls: pl.LazyFrame, numbers: NumberRules) -> pl.LazyFrame:
     callee's or else the caller's, the first that is a number at all and not the agent's own line.
     """
     call = pl.concat_str(_CALL, separator="\0")
+    return calls.with_columns(call.alias("call"), _number(numbers)).with_columns(
+        pl.len().over("call").cast(pl.UInt32).alias("legs"),
+        pl.concat_str("call", pl.col("recording_path").fill_null(""), separator="\0").alias("unit"),
+    )
+
+
+def _number(numbers: NumberRules) -> pl.Expr:
+    """The `number` of a call."""
     parties = [
         pl.when(pl.col(side).ne_missing(pl.col("extension"))).then(normalised(pl.col(side), numbers))
         for side in ("callee", "caller")
     ]
-    return calls.with_columns(call.alias("call"), pl.coalesce(parties).alias("number")).with_columns(
-        pl.len().over("call").cast(pl.UInt32).alias("legs"),
-        pl.concat_str("call", pl.col("recording_path").fill_null(""), separator="\0").alias("unit"),
-    )
+    return pl.coalesce(parties).alias("number")
 
 
 _OF_CALL = (
@@ -94,9 +109,41 @@ _OF_RECORDING = (
 )  # fmt: skip
 
 
-def _recordings(facts: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
+def _plain(split: Split, numbers: NumberRules) -> pl.LazyFrame:
+    """A row for each plain pair, marked `plain`."""
+    legs = (
+        split.legs.lazy().with_columns(_number(numbers), pl.lit(1, pl.UInt32).alias("legs")).select(_OF_CALL).collect()
+    )
+    files = _with_key_and_number(split.files.lazy(), numbers).collect()
+    return _rows(
+        pl.concat(
+            [files, legs.rename({name: f"{name}_of_call" for name in legs.columns if name in files.columns})],
+            how="horizontal",
+        )
+        .lazy()
+        .with_columns(
+            pl.lit("path").alias("match"),
+            pl.lit(NAMED.score).alias("score"),
+            pl.lit(NAMED.reason).alias("reason"),
+            pl.lit(value=False).alias("ambiguous"),
+        )
+    ).with_columns(pl.lit(None, pl.String).alias("duplicate_of"), pl.lit(value=True).alias("plain"))
+
+
+def _others(split: Split, matches: Matches, numbers: NumberRules) -> pl.LazyFrame:
+    """A row for each recording, and call without one, that is not plain."""
+    facts = _call_facts(split.other_legs.lazy(), numbers)
+    files = _with_key_and_number(split.other_files.lazy(), numbers)
+    rows = pl.concat([_recordings(facts, files, matches), _calls_without(facts, matches)], how="diagonal")
+    return _with_duplicates(rows).with_columns(pl.lit(value=False).alias("plain"))
+
+
+def _with_key_and_number(files: pl.LazyFrame, numbers: NumberRules) -> pl.LazyFrame:
+    return files.with_columns(object_key().alias("key"), normalised(pl.col("number"), numbers))
+
+
+def _recordings(facts: pl.LazyFrame, files: pl.LazyFrame, matches: Matches) -> pl.LazyFrame:
     """A row for each recording, with its call (`_call_facts`) where it has one."""
-    files = inventory.with_columns(object_key().alias("key"))
     owners = (
         matches.ties.filter("owner").drop_nulls("recording_id").select("recording_id", pl.col("reason").alias("tie"))
     )
@@ -105,15 +152,21 @@ def _recordings(facts: pl.LazyFrame, inventory: pl.LazyFrame, matches: Matches) 
         facts.select(_OF_CALL), on="call_uid", how="left", suffix="_of_call"
     )
     joined = joined.join(owners.lazy(), on="recording_id", how="left")
-    has_call = pl.col("call_uid").is_not_null()
+    return _rows(
+        joined.with_columns(
+            pl.coalesce("reason", "tie").alias("reason"), pl.col("recording_id").is_in(members).alias("ambiguous")
+        )
+    )
+
+
+def _rows(joined: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of recordings joined with their calls, whose columns end with `_of_call` where both have them."""
     both = ("day", "started_at", "extension", "number")
     return joined.select(
         "business", "site", "dataset", "call_uid", pl.col("call_id_of_call").alias("call_id"), "legs",
         *(pl.coalesce(f"{name}_of_call", name).alias(name) for name in both),
-        "talk_seconds", "expects_recording", *_OF_RECORDING, "match", "score",
-        pl.coalesce("reason", "tie").alias("reason"),
-        pl.col("recording_id").is_in(members).alias("ambiguous"),
-        has_call.alias("called"),
+        "talk_seconds", "expects_recording", *_OF_RECORDING, "match", "score", "reason", "ambiguous",
+        pl.col("call_uid").is_not_null().alias("called"),
         pl.lit(True).alias("on_site"),
     )  # fmt: skip
 
@@ -192,7 +245,7 @@ def _station_in_snapshot(rows: pl.LazyFrame, snapshot_files: pl.LazyFrame) -> pl
 
     If only an older version is held, this one is not in the snapshot.
     """
-    held = _newest(conform(snapshot_files.collect(), SNAPSHOT_FILES).lazy(), "size")
+    held = _newest(conform(snapshot_files.collect(), SNAPSHOT_FILES).lazy(), "recording_id", "mtime", "size")
     held = held.select("recording_id", pl.col("size").alias("held_size"), pl.col("mtime").alias("held_mtime"))
     is_older = pl.col("held_mtime") < pl.col("mtime")
     grew = ~is_older & ((pl.col("held_size") != pl.col("size")) | (pl.col("held_mtime") != pl.col("mtime")))
@@ -207,7 +260,7 @@ def _station_restored(rows: pl.LazyFrame, restored: pl.LazyFrame) -> pl.LazyFram
 
     If only an older version with other bytes lies there, this one is not restored.
     """
-    copies = _newest(conform(restored.collect(), RESTORED).lazy(), "sha256")
+    copies = _newest(conform(restored.collect(), RESTORED).lazy(), "recording_id", "mtime", "sha256")
     copies = copies.select(
         "recording_id", pl.col("sha256").alias("restored_sha256"), pl.col("mtime").alias("restored_mtime")
     )
@@ -224,8 +277,7 @@ def _station_published(rows: pl.LazyFrame, listing: pl.LazyFrame) -> pl.LazyFram
 
     Of several versions of an object the newest counts.
     """
-    versions = conform(listing.collect(), LISTING).lazy().sort("last_modified", "size", "etag")
-    objects = versions.unique("key", keep="last", maintain_order=True)
+    objects = _newest(conform(listing.collect(), LISTING).lazy(), "key", "last_modified", "size", "etag")
     objects = objects.select("key", pl.col("size").alias("object_size"), pl.col("etag").str.to_lowercase())
     is_md5 = pl.col("etag").str.contains(_MD5).fill_null(False)
     same = (pl.col("object_size") == pl.col("size")) & (~is_md5 | (pl.col("etag") == pl.col("md5")))
@@ -277,20 +329,29 @@ def _lost_at(stations: Stations) -> pl.Expr:
 
 
 def _with_coverage(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows with `coverage` of their call, from all its rows: is each recording that it must have whole?"""
+    """The rows with `coverage` of their call, from all its rows."""
+    of_calls = rows.filter("called").group_by(_CALL).agg(_coverage(pl.Expr.any).alias("coverage"))
+    return rows.join(of_calls, on=_CALL, how="left")
+
+
+def _with_own_coverage(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows with `coverage` of their call, each of which has one row."""
+    return rows.with_columns(_coverage(lambda condition: condition.fill_null(value=False)).alias("coverage"))
+
+
+def _coverage(any_row: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Is each recording that a call must have whole? `any_row` is whether a condition holds for any of its rows."""
     has_file = pl.col("recording_id").is_not_null()
     counts = has_file & pl.col("duplicate_of").is_null()
     is_gone = (pl.col("lost_at") == "in_snapshot").fill_null(False)
     is_whole = (pl.col("state") == _WHOLE) & pl.col("lost_at").is_null() & pl.col("content_ok").fill_null(True)
     lacks_one = (counts & ~is_whole) | (~has_file & pl.col("expects_recording")) | pl.col("ambiguous")
-    coverage = (
-        pl.when(~has_file.any() & ~pl.col("expects_recording").any())
+    return (
+        pl.when(~any_row(has_file) & ~any_row(pl.col("expects_recording")))
         .then(pl.lit("excluded"))
-        .when(~(counts & ~is_gone).any() & ~pl.col("ambiguous").any())
+        .when(~any_row(counts & ~is_gone) & ~any_row(pl.col("ambiguous")))
         .then(pl.lit("missing"))
-        .when(lacks_one.any())
+        .when(any_row(lacks_one))
         .then(pl.lit("partial"))
         .otherwise(pl.lit("complete"))
     )
-    of_calls = rows.filter("called").group_by(_CALL).agg(coverage.alias("coverage"))
-    return rows.join(of_calls, on=_CALL, how="left")

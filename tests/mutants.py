@@ -52,6 +52,17 @@ class Mutant:
 
 
 MUTANTS = [
+    # plain pairs
+    Mutant(
+        "a call of several rows is plain",
+        "plain",
+        'pl.col("once") & pl.col("path").is_unique()).drop',
+        'pl.col("path").is_unique()).drop',
+    ),
+    Mutant("bytes that two files have are plain", "plain", '_once("business", "site", "sha256")', "pl.lit(value=True)"),
+    Mutant("a call that a key could find is plain", "plain", "~sought.fill_null(value=False)", "pl.lit(value=True)"),
+    Mutant("a start is no key", "plain", 'return ("call_id", "start")', 'return ("call_id",)'),
+    Mutant("paths come first whatever the rules say", "plain", 'rules.order[0] != "path" or by is None', "by is None"),
     # matching
     Mutant(
         "the last of a leg's rows counts",
@@ -196,8 +207,8 @@ MUTANTS = [
     Mutant(
         "the oldest version counts",
         "trace",
-        '.unique("recording_id", keep="last", maintain_order=True)',
-        '.unique("recording_id", keep="first", maintain_order=True)',
+        '.unique(name, keep="last", maintain_order=True)',
+        '.unique(name, keep="first", maintain_order=True)',
     ),
     Mutant(
         "a name is believed before the row",
@@ -248,10 +259,10 @@ MUTANTS = [
         '(pl.col("etag") == pl.col("md5"))',
     ),
     Mutant(
-        "the oldest object counts",
+        "the largest object counts, not the newest",
         "trace",
-        'versions.unique("key", keep="last", maintain_order=True)',
-        'versions.unique("key", keep="first", maintain_order=True)',
+        '"key", "last_modified", "size", "etag"',
+        '"key", "size", "etag", "last_modified"',
     ),
     Mutant(
         "a link to any leg is one",
@@ -292,8 +303,8 @@ MUTANTS = [
     Mutant(
         "one row that needs none excludes a call",
         "trace",
-        '~pl.col("expects_recording").any())',
-        '~pl.col("expects_recording").all())',
+        '~any_row(pl.col("expects_recording"))',
+        'any_row(~pl.col("expects_recording"))',
     ),
     Mutant(
         "coverage is that of several datasets",

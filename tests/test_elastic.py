@@ -31,6 +31,7 @@ from flows.ingest import ingest
 from flows.reconciliation import reconcile
 from flows.reindex import reindex
 from reconcile.frames import REJECTED, SNAPSHOTS, UNINDEXED
+from reconcile.text import filled
 
 INDEX = "calls-meituan-2021.01"
 
@@ -129,7 +130,7 @@ def test_more_calls_than_a_page_holds_are_read_back_exactly(elastic: ElasticInde
     )
     assert elastic.replace("meituan", "cq", DAY, documents).changed
     assert elastic.documents("meituan", "cq", DAY).equals(documents)
-    expected = documents.select("call_uid", pl.format("r{}", pl.col("call_uid").cast(pl.Int64)).alias("recording_id"))
+    expected = documents.select("call_uid", filled("r{}", pl.col("call_uid").cast(pl.Int64)).alias("recording_id"))
     assert elastic.links("meituan", "cq", [DAY]).equals(expected)
     newest = documents.sort(["started_at", "call_uid"], descending=[True, False])["call_uid"].head(12_000)
     assert found(elastic, limit=12_000) == newest.to_list()

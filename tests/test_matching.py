@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import EXTENSION, NUMBER, Row, at, call, calls, inventory, named, recording
 
+from reconcile import plain
 from reconcile.matching import LINKS, TIES, Matches, match
 from reconcile.nearest import CLOCK
 from reconcile.rules import MatchingRules, NumberRules, Rules
@@ -664,3 +665,18 @@ def test_a_clock_offset_of_a_fraction_of_a_second_is_taken_off_whole() -> None:
 def test_calls_in_the_tie_of_another_recording_are_not_passed_over_for_one_farther_away() -> None:
     rows = [call("A"), call("B"), call("C", "09:00:20")]
     assert links(rows, [named("09:00:00", "r1.wav"), named("09:00:05", "r2.wav")]) == {}
+
+
+def test_what_only_a_hash_holds_equal_is_no_plain_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    def length(*columns: str | pl.Expr) -> pl.Expr:
+        last = pl.col(columns[-1]) if isinstance(columns[-1], str) else columns[-1]
+        return last.cast(pl.String).str.len_bytes()
+
+    rows = calls(call("a", recording_path="aa.wav"), call("bb", recording_path="b.wav"))
+    files = inventory(recording("aa.wav", sha256="1"), recording("c.wav", sha256="22"))
+    monkeypatch.setattr(plain, "_hash", length)
+    split = plain.split_plain(rows, files, MatchingRules(order=["path"]))
+    assert split.legs["call_id"].to_list() == ["a"]
+    assert split.files["path"].to_list() == ["aa.wav"]
+    assert split.other_legs["call_id"].to_list() == ["bb"]
+    assert split.other_files["path"].to_list() == ["c.wav"]

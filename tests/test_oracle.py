@@ -34,6 +34,7 @@ from reconcile.frames import (
     SNAPSHOTS,
 )
 from reconcile.ledger import carry_on
+from reconcile.matching import match
 from reconcile.rules import Rules
 from reconcile.trace import Stations, Traced, trace
 
@@ -60,12 +61,14 @@ def by_engine(looks: list[Look], given: Setting) -> list[Said]:
         frames = {name: rows_of(contract, *look[name]).lazy() for name, contract in CONTRACTS.items()}
         seen = {name: frames[name] for name in STATIONS if name in given.looked_at}
         traced = trace(frames["calls"], frames["inventory"], Stations(**seen), rules)
+        newest = frames["inventory"].sort("mtime", "size", "sha256").unique("recording_id", keep="last")
+        matches = match(frames["calls"], newest, rules)
         found = found_by_engine(traced, frames, pl.DataFrame(look["due"], schema=DUE), rules, as_of)
         ledger = carry_on(ledger, found, as_of)
         said.append(
             {
-                "links": sorted(map(to_nine_places, traced.matches.links.rows()), key=repr),
-                "ties": sorted({*traced.matches.ties.rows()}, key=repr),
+                "links": sorted(map(to_nine_places, matches.links.rows()), key=repr),
+                "ties": sorted({*matches.ties.rows()}, key=repr),
                 "clock": list(map(to_nine_places, traced.clock.rows())),
                 "trace": list(map(row_to_nine_places, traced.trace.collect().rows(named=True))),
                 "findings": found.rows(named=True),

@@ -22,6 +22,7 @@ from reconcile.report import ReportData, findings_csv, masked, render_brief, ren
 from reconcile.report.brief import share
 from reconcile.report.messages import LANGUAGES, MESSAGES, PHRASES, phrase, say
 from reconcile.report.page import TOP
+from reconcile.text import filled
 
 MADE = at("08:00:00", DAY + timedelta(days=1))
 BEFORE = DAY - timedelta(days=1)
@@ -290,7 +291,7 @@ def test_an_empty_day_has_a_workbook_and_a_csv_with_their_headers() -> None:
 def many(count: int, **columns: Any) -> pl.DataFrame:
     """So many open findings, each with an id of its own."""
     return pl.concat([findings(finding("", **columns))] * count).with_columns(
-        finding_id=pl.format("{}", pl.int_range(count))
+        finding_id=filled("{}", pl.int_range(count))
     )
 
 

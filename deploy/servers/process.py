@@ -105,7 +105,7 @@ def stop(name: str, folder: Path, *, how: signal.Signals = signal.SIGTERM, deadl
 
 
 def _alive_after(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that still run when all should have ended; one that has ended and whose parent has not asked yet does not."""
+    """Those that still run after so long. One that has ended unknown to its parent does not."""
     give_up = time.monotonic() + seconds
     while True:
         _, there = psutil.wait_procs(family, timeout=0)

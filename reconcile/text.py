@@ -1,0 +1,16 @@
+"""Texts made of columns."""
+
+from itertools import chain, zip_longest
+
+import polars as pl
+
+
+def filled(template: str, *values: str | pl.Expr) -> pl.Expr:
+    """The template with a value in place of each `{}`: a column's name, or an expression; null where one is null.
+
+    As `pl.format` should do, which fails now and then on a large frame: "assertion failed: i < self.len()"
+    (https://github.com/pola-rs/polars/issues/25525).
+    """
+    between = [pl.lit(text) for text in template.split("{}")]
+    given = [pl.col(value) if isinstance(value, str) else value for value in values]
+    return pl.concat_str(part for part in chain(*zip_longest(between, given)) if part is not None)
