@@ -1,4 +1,7 @@
-"""voxkeep's side of bench/engine.py: `engine_voxkeep.py DATA OUT`, a process a core, each with a site at a time."""
+"""voxkeep's side of bench/engine.py: `engine_voxkeep.py DATA OUT MEMORY`.
+
+As the flow does, site by site, in windows of days that fit into memory: a process a core, each with a share of it.
+"""
 
 import multiprocessing
 import os
@@ -11,40 +14,51 @@ from pathlib import Path
 os.environ["POLARS_MAX_THREADS"] = "1"
 
 import polars as pl
+from psutil import Process
 
+from flows.days import with_neighbours
 from reconcile.findings import collect_findings, in_trace, repeated_calls, skewed_clocks
 from reconcile.rules import MatchingRules, Rules
 from reconcile.trace import Stations, trace
+from reconcile.windows import windows
 
 RULES = Rules(matching=MatchingRules(order=["path"]))
 AS_OF = date(2026, 11, 1)
 
 
-def reconcile(data: Path, out: Path, site: str) -> None:
+def reconcile(data: Path, out: Path, memory: int, site: str) -> None:
     """The trace and the findings of one site."""
-    calls, inventory = (
-        pl.scan_parquet(data / name / "*" / f"{site}.parquet", hive_partitioning=False)
-        for name in ("calls", "inventory")
-    )
-    listing = pl.scan_parquet(data / "listing" / "*" / f"{site}.parquet", hive_partitioning=False)
-    traced = trace(calls, inventory, Stations(listing=listing), RULES)
-    rows = traced.trace.collect()
-    rows.write_parquet(out / f"trace-{site}.parquet")
-    parts = [
-        in_trace(rows.lazy(), RULES.matching),
-        repeated_calls(calls),
-        skewed_clocks(traced.clock, "haihe", RULES.matching),
-    ]
-    collect_findings(parts, AS_OF).write_parquet(out / f"findings-{site}.parquet")
+    days = sorted(date.fromisoformat(folder.name.removeprefix("day=")) for folder in data.glob("calls/*"))
+    sizes = {
+        day: sum((data / name / f"day={day}" / f"{site}.parquet").stat().st_size for name in ("calls", "inventory"))
+        for day in days
+    }
+    for window in windows(sizes, days, memory - Process().memory_info().rss):
+        around = [day for day in with_neighbours(window) if day in sizes]
+
+        def scan(name: str, read: list[date] = around) -> pl.LazyFrame:
+            files = [data / name / f"day={day}" / f"{site}.parquet" for day in read]
+            return pl.scan_parquet(files, hive_partitioning=False)
+
+        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), RULES)
+        rows = traced.trace.filter(pl.col("day").is_in(window)).collect()
+        rows.write_parquet(out / f"trace-{site}-{window[0]}.parquet")
+        parts = [
+            in_trace(rows.lazy(), RULES.matching),
+            repeated_calls(scan("calls", window)),
+            skewed_clocks(traced.clock.filter(pl.col("day").is_in(window)), "haihe", RULES.matching),
+        ]
+        collect_findings(parts, AS_OF).write_parquet(out / f"findings-{site}-{window[0]}.parquet")
 
 
 def main() -> None:
     """Every site, as many at a time as there are cores."""
     data, out = map(Path, sys.argv[1:3])
+    memory = int(sys.argv[3]) // (os.cpu_count() or 1)
     sites = sorted({file.stem for file in data.glob("calls/*/*.parquet")})
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context, max_tasks_per_child=1) as pool:
-        list(pool.map(partial(reconcile, data, out), sites))
+        list(pool.map(partial(reconcile, data, out, memory), sites))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,13 @@ class Catalog(Block):
         with told("read the catalog", f"{frame} of {business}"):
             return _scan([system.cat_file(path) for path in paths], schema)
 
+    def sizes(self, frame: str, business: str, site: str, days: Iterable[date]) -> dict[date, int]:
+        """Bytes of each partition that is there."""
+        system, root = self._reach()
+        found = self._objects(frame, business, site, days)
+        with told("read the catalog", f"{frame} of {business}"):
+            return {day: int(system.size(f"{root}/{name}")) for day, _, name in found}
+
     def days(self, frame: str, business: str, site: str | None) -> list[date]:
         """The days of which the frame has a partition of this site (None: of any), in order."""
         return sorted({day for day, _, _ in self._objects(frame, business, site, None)})

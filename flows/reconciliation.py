@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,11 @@ import polars as pl
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from psutil import Process, virtual_memory
 
 from blocks import expectations as great_expectations
 from blocks.business import Business
+from blocks.errors import SettingsError
 from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
@@ -48,6 +51,7 @@ from reconcile.report import (
 )
 from reconcile.summary import file_types, summarise
 from reconcile.trace import Stations, Traced, trace
+from reconcile.windows import windows
 
 # The days before the window that the report still shows, for the trend and for what is still open.
 TREND_DAYS = 14
@@ -64,21 +68,34 @@ class Report:
 
 
 @flow(name="reconcile", flow_run_name="reconcile {business}")
-def reconcile(business: str, site: str | None = None, day: date | None = None) -> dict[str, Any]:
-    """Reconcile the business's open days up to `day` (today, where not given) at every station, and report."""
+def reconcile(
+    business: str,
+    site: str | None = None,
+    day: date | None = None,
+    since: date | None = None,
+    memory: int | None = None,
+) -> dict[str, Any]:
+    """Reconcile the business's open days up to `day` (today, where not given) at every station, and report.
+
+    `since`: the first day, where it is not the lookback's; a long period is taken in windows of days, so that the
+    process holds `memory` bytes at most (half of what is free more than now, where not given).
+    """
     settings = load(Business, business)
     now = datetime.now(UTC)
     names = [site] if site else list(settings.sites)
     centres = [load_centre(settings, name) for name in names]
     until = day or today(now, centres[0].rules.time_zone)
-    days = days_between(until - timedelta(days=settings.lookback_days), until)
+    days = days_between(since or until - timedelta(days=settings.lookback_days), until)
+    _refuse_empty_period(business, days, until)
+    room = memory - Process().memory_info().rss if memory else virtual_memory().available // 2
     with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
         great_expectations.start()
         for centre in centres:
             with at(f"{business}/{centre.site}"):
-                traced = trace_site(centre, days)
-                found = find(centre, days, traced, until, now)
-                summarise_site(centre, days, traced, found)
+                for window in windows(_sizes(centre, days), days, room):
+                    traced = trace_site(centre, window)
+                    found = find(centre, window, traced, until, now)
+                    summarise_site(centre, window, traced, found)
         checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now)
         delivered = notify(settings, until, report)
@@ -91,6 +108,24 @@ def reconcile(business: str, site: str | None = None, day: date | None = None) -
         "expectations": checked,
         "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
     }
+
+
+def _refuse_empty_period(business: str, days: list[date], until: date) -> None:
+    if not days:
+        raise SettingsError(
+            operation="reconcile",
+            subject=f"{business} up to {until}",
+            cause="the first day lies behind the last",
+            remedy="name a first day that is not later than the last",
+        )
+
+
+def _sizes(centre: Centre, days: list[date]) -> dict[date, int]:
+    """Bytes of what a trace reads of each of these days, and of the two around them."""
+    sizes: Counter[date] = Counter()
+    for frame in (CALLS, INVENTORY, SNAPSHOT_FILES, RESTORED):
+        sizes.update(centre.catalog.sizes(frame.name, centre.business.business, centre.site, with_neighbours(days)))
+    return sizes
 
 
 @task(name="trace", cache_policy=NO_CACHE)

@@ -326,7 +326,7 @@ FINDINGS = Frame(
     "findings",
     "one discrepancy, kept over days",
     {
-        "finding_id": Column(pl.String, "16 hex digits over kind, business, site and subject"),
+        "finding_id": Column(pl.String, "16 hex digits over kind, business, site and what it is about"),
         "kind": Column(pl.String, "what is wrong (reconcile.findings.KINDS)"),
         "severity": Column(pl.String, "critical, major, minor or info"),
         "business": _KEYS["business"],

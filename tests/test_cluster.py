@@ -3,10 +3,14 @@
 One cluster for all of these tests: MinIO of four nodes, Elasticsearch, PostgreSQL, MariaDB, Prefect with workers.
 """
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
+from signal import SIGKILL
 from threading import Event, Thread
 from typing import Any
 
@@ -17,6 +21,7 @@ from online import MARK, Online, ended, run, wait_for
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from shop import DAY, Shop
+from tables import at
 
 from blocks import restic
 from blocks.errors import TransientError
@@ -150,7 +155,52 @@ def test_a_flow_that_fails_at_a_site_is_told_by_the_business_own_routes(servers:
     assert "failing has the sites one" in told
 
 
-def test_one_node_less_is_no_matter_and_two_less_are_told_in_time(
+def restic_runs(command: str) -> bool:
+    """Whether this process has a restic at work at that."""
+    with suppress(psutil.Error):
+        return any({"restic", command} <= {Path(word).name for word in child.cmdline()} for child in _children())
+    return False
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_a_node_that_is_killed_during_backup_and_during_ingest_is_no_matter(servers: Cluster, tmp_path: Path) -> None:
+    shop = Shop(tmp_path, "steady")
+    clocks = [f"13:{minute:02}:00" for minute in range(6)]
+    for place, clock in enumerate(clocks):
+        shop.call(f"c{place}", clock, talk=600)
+        with shop.recording(clock, seconds=600).open("r+b") as file:
+            file.seek(44)
+            file.write(os.urandom(600 * 16_000))
+    for path in shop.root.rglob("*.wav3"):
+        shop.settle(path, at("14:00:00"))
+    online = Online(shop, servers)
+    online.apply()
+    with get_client(sync_client=True) as client:  # or the event's ingest would be first
+        client.delete_deployment(client.read_deployment_by_name("ingest/steady").id)
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("backup", lambda: backup("steady", "one", DAY)),
+        ("restore", lambda: ingest("steady", site="one")),
+    ]
+    for command, step in steps:
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                done = thread.submit(copy_context().run, step)
+                wait_for(lambda command=command: restic_runs(command), f"restic {command}")  # type: ignore[misc]
+                servers.minio.stop_node(4, SIGKILL)
+                assert not done.done()
+                done.result()
+            finally:
+                servers.minio.start()
+    reconcile("steady", day=DAY)
+    rows = online.frame(TRACE)
+    assert rows.height == rows["published"].sum() == rows["content_ok"].sum() == len(clocks)
+    assert online.frame(FINDINGS).is_empty()
+
+
+def test_without_two_nodes_it_is_told_in_time_and_goes_on_when_they_return(
     servers: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = Shop(tmp_path, "sturdy")
@@ -159,10 +209,10 @@ def test_one_node_less_is_no_matter_and_two_less_are_told_in_time(
     online.apply()
     monkeypatch.setattr(restic, "PATIENCE_SECONDS", 5.0)
     try:
-        servers.minio.stop_node(4)
         backup("sturdy", "one", DAY)
         ingest("sturdy")  # beside the one that the event starts
-        servers.minio.stop_node(3)
+        servers.minio.stop_node(3, SIGKILL)
+        servers.minio.stop_node(4, SIGKILL)
         shop.call("c3", "12:00:00")
         shop.recording("12:00:00")
         copy_rows(shop.database, online.url)

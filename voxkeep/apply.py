@@ -7,12 +7,14 @@ from pathlib import Path
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from pydantic import SecretStr
 
 from blocks.business import Business, SiteSettings
 from blocks.errors import SettingsError
 from blocks.notifier import Notifier
 from blocks.repository import Repository
 from blocks.saved import load
+from blocks.signing import Signer
 from blocks.source import SourceDatabase
 from blocks.step import Action, Step
 from blocks.store import ObjectStore
@@ -77,6 +79,9 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
         *service_blocks(settings),
         (name, Notifier(routes=_routes(settings), outbox=Path(settings.storage) / "outbox" / name)),
     ]
+    if settings.certificate_key:
+        key = settings.certificate_key.fetch(f"certificate key of {name}")
+        blocks.append((name, Signer(private_key=SecretStr(key))))
     for site_name, site in settings.sites.items():
         if site.database:
             url = site.database.fetch(f"database of {name}/{site_name}")

@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ByteSize, TypeAdapter
 
 from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
 from voxkeep.server import no_heartbeat, use_cluster, use_home
 
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
-FLOWS = {"backup": "backup", "ingest": "ingest", "reconcile": "reconciliation", "reindex": "reindex"}
+FLOWS = {
+    "backup": "backup",
+    "ingest": "ingest",
+    "reconcile": "reconciliation",
+    "reindex": "reindex",
+    "certify": "certify",
+}
 
 app = typer.Typer(
     name="voxkeep",
@@ -51,6 +58,12 @@ class Preset(StrEnum):
     vos3000 = "vos3000"
 
 
+class CertificateVerb(StrEnum):
+    """What can be done with a certificate."""
+
+    verify = "verify"
+
+
 class IndexVerb(StrEnum):
     """What can be done with the call index."""
 
@@ -80,6 +93,14 @@ def _our_errors() -> tuple[type[Exception], ...]:
     from reconcile.errors import VoxkeepError as EngineError  # noqa: PLC0415
 
     return OutsideError, EngineError
+
+
+def _bytes(text: str) -> int:
+    """The bytes that `1GiB`, `500 MB` or a plain number mean."""
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is no size, such as 1GiB") from error
 
 
 def _one_day(day: datetime | None) -> date | None:
@@ -245,11 +266,21 @@ def reconcile(
     business: Annotated[str, typer.Argument(help="The business.")],
     site: Site = None,
     day: Day = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", formats=["%Y-%m-%d"], help="First business day; that of the lookback, if not given."),
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option("--memory", parser=_bytes, help="Memory to work in, e.g. 1GiB; half of what is free.")
+    ] = None,
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
     """Trace every call and recording through all stations; findings, summary, report, alerts."""
-    _show_result(_run_flow("reconcile", home, {"business": business, "site": site, "day": _one_day(day)}), json=json)
+    parameters = {
+        "business": business, "site": site, "day": _one_day(day), "since": _one_day(since), "memory": memory,
+    }  # fmt: skip
+    _show_result(_run_flow("reconcile", home, parameters), json=json)
 
 
 @app.command(name="index", epilog="Example: [bold]voxkeep index rebuild meituan[/]")
@@ -269,6 +300,51 @@ def index_(
     result = _run_flow("reindex", home, {"business": business, "site": site})
     _show_result(result, json=json)
     raise typer.Exit(INCOMPLETE if result["rejected"] else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep certify meituan --since 2021-01-01 --until 2021-01-31[/]")
+def certify(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    since: Annotated[datetime, typer.Option("--since", formats=["%Y-%m-%d"], help="First business day.")],
+    until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last business day.")],
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Issue the signed certificate of what was kept in a period: counts, hashes, snapshots, open findings.
+
+    Exit code 0: it says complete; 1: it says what is not; 2: it could not run.
+    """
+    result = _run_flow("certify", home, {"business": business, "since": since.date(), "until": until.date()})
+    _show_result(result, json=json)
+    raise typer.Exit(COMPLETE if result["complete"] else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep certificate verify . --key public-key.pem --recording call.wav[/]")
+def certificate(
+    verb: Annotated[  # noqa: ARG001  # there is only one
+        CertificateVerb, typer.Argument(help="What to do with it; verify: is it as it was issued?")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Folder with certificate.json and what was issued with it.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key that the issuer gave out; else the one in the folder.")
+    ] = None,
+    recording: Annotated[
+        list[Path] | None, typer.Option("--recording", help="File to look for in it; may be given several times.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a certificate: its signature, its list of recordings, and whether a file is one of them.
+
+    Exit code 0: all is as issued; 1: something is not, or a file is not in it; 2: it could not run.
+    """
+    from voxkeep.certificate import show, verify  # noqa: PLC0415
+
+    verified = verify(folder, key, recording or [])
+    if json:
+        print_json(verified.plain())
+    else:
+        show(verified)
+    raise typer.Exit(COMPLETE if verified.good() else INCOMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep status[/]")

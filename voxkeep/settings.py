@@ -138,6 +138,10 @@ class Settings(_Strict):
     )
     coverage_target: float = Field(0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete.")
     alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
+    certificate_key: Secret | None = Field(
+        None,
+        description="Ed25519 private key (PEM) that signs certificates: `openssl genpkey -algorithm ed25519`.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -231,9 +235,13 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         for name in ("s3", "elasticsearch")
         if (section := getattr(settings, name))
     }
+    key = _absolute_secret(settings.certificate_key, folder) if settings.certificate_key else None
     return settings.model_copy(
-        update={"storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts, **services}
-    )
+        update={
+            "storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts, "certificate_key": key,
+            **services,
+        }
+    )  # fmt: skip
 
 
 def _absolute_secret(secret: Secret, folder: Path) -> Secret:

@@ -1,6 +1,7 @@
 """What people read every morning: the page, the workbook, the CSV, and a few lines for chat."""
 
 from reconcile.report.brief import render_brief
+from reconcile.report.certificate import render_certificate
 from reconcile.report.data import ReportData, open_findings
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language
@@ -14,6 +15,7 @@ __all__ = [
     "masked",
     "open_findings",
     "render_brief",
+    "render_certificate",
     "render_page",
     "render_workbook",
 ]
