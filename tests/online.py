@@ -15,6 +15,8 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from servers import held, server_of_all_workers
 from shop import Shop
@@ -56,6 +58,9 @@ def servers(running_cluster: Cluster) -> Iterator[Cluster]:
         ):
             yield running_cluster
             forget_all()
+            # While there is somebody to tell: a process that ends would try for a minute.
+            for worker in (EventsWorker, APILogWorker):
+                worker.drain_all(at_exit=False)
     finally:
         os.environ.clear()
         os.environ |= before
