@@ -91,6 +91,8 @@ def parse_table(text: Text, *, headers: list[list[str]], vectorised: bool = True
     lines = _lines(text)
     below = pl.int_range(lines.len(), eager=True) >= layout.first_line
     plain = below & (lines.str.contains(_plain(layout)) if vectorised else False) & (lines != "")
+    # Polars would take this mark off the first of the lines that it is given.
+    plain &= ~lines.str.starts_with("\ufeff")
     # A line of spaces is blank, unless it can be the value of the only column.
     space = " " if len(layout.names) > 1 else ""
     starts = (below & ~plain).arg_true()
