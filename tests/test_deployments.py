@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from online import forget_all
 from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from shop import Shop
 
+from voxkeep import automations
 from voxkeep.apply import apply, plan
 
 NIGHTLY = {"schedules": {"backup": "15 1 * * *"}}
@@ -110,3 +112,16 @@ def test_the_entrypoints_are_module_paths(clean: Shop) -> None:
         "flows.reconciliation.reconcile",
         "flows.notice.notice",
     }
+
+
+def test_automations_are_equal_in_whatever_order_their_events_came() -> None:
+    names = [f"prefect.flow-run.{number}" for number in range(300)]
+    one, other = set(names), set(names[::-1])
+    assert list(one) != list(other)
+    contents = {
+        automations._content(
+            AutomationCore(name="one", trigger=EventTrigger(expect=expect, posture=Posture.Reactive), actions=[])
+        )
+        for expect in (one, other)
+    }
+    assert len(contents) == 1

@@ -88,9 +88,14 @@ def _change(settings: Settings, name: str, known: Automation, client: SyncPrefec
 
 def _content(automation: AutomationCore) -> str:
     """What makes two automations equal; whether it is enabled is the operators' affair."""
-    content = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions"})
+    content = automation.model_dump(include={"name", "description", "trigger", "actions"})
     content["trigger"].pop("id", None)
-    return json.dumps(content, sort_keys=True)
+    # The order of an equal set's members is that in which they came.
+    return json.dumps(content, sort_keys=True, default=_plain)
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, set) else str(value)
 
 
 def _wanted(settings: Settings, name: str, client: SyncPrefectClient) -> AutomationCore | None:
