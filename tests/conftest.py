@@ -19,16 +19,6 @@ from blocks.elastic import ElasticIndex
 from deploy.servers.elasticsearch import Elasticsearch
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that take turns at a server run in one process: no process waits while another has it."""
-    for item in items:
-        for server in ("running_cluster", "strained", "elasticsearch"):
-            if server in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(server))
-                break
-
-
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """One Prefect server for all tests that run flows."""
