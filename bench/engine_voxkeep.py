@@ -1,6 +1,6 @@
 """voxkeep's side of bench/engine.py: `engine_voxkeep.py DATA OUT MEMORY`.
 
-As the flow does, site by site, in windows of days that fit into memory: a process a core, each with a share of it.
+As the flow does, site by site, in windows of days that fit into memory: a process a core and GiB, with its share of it.
 """
 
 import multiprocessing
@@ -54,10 +54,12 @@ def reconcile(data: Path, out: Path, memory: int, site: str) -> None:
 def main() -> None:
     """Every site, as many at a time as there are cores."""
     data, out = map(Path, sys.argv[1:3])
-    memory = int(sys.argv[3]) // (os.cpu_count() or 1)
+    # Each process holds Python and Polars, too: less than a GiB for each is not worth a second one.
+    processes = max(1, min(os.cpu_count() or 1, int(sys.argv[3]) >> 30))
+    memory = int(sys.argv[3]) // processes
     sites = sorted({file.stem for file in data.glob("calls/*/*.parquet")})
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         list(pool.map(partial(reconcile, data, out, memory), sites))
 
 

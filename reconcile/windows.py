@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 # Bytes of memory that a trace takes at its peak for each byte of the Parquet it is made of (`make bench-engine`).
-MEMORY_OF_A_BYTE = 16
+MEMORY_OF_A_BYTE = 28
 
 
 def windows(sizes: Mapping[date, int], days: list[date], memory: int) -> Iterator[list[date]]:
