@@ -103,6 +103,36 @@ def normal(file: Path) -> list[str]:
 )
 def test_values_of_mariadb_come_out_as_it_holds_them(maria: Server, tmp_path: Path, value: str, expected: str) -> None:
     assert extracted(maria, f"SELECT {value} AS value FROM dual", tmp_path)[0] == expected  # noqa: S608
+    beside = extracted(maria, f"SELECT {value} AS value, 1 AS one FROM dual", tmp_path)[0]  # noqa: S608
+    assert beside.removesuffix(",1") == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("a", "b"),
+        ("", None),
+        (None, ""),
+        ("a,b", 'a"b'),
+        ("a\tb", "\r\n"),
+        ("\ufeffa", "b\ufeff"),
+        ("\x1f", "a"),
+        ("a", "a\x1fb"),
+        ("a\x1e", "b"),
+        ("\x00", " "),
+    ],
+)
+def test_any_text_of_mariadb_is_told_from_its_neighbours(
+    maria: Server, tmp_path: Path, first: str | None, last: str | None
+) -> None:
+    held = ["NULL" if text is None else f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)" for text in (first, last)]
+    done = source(maria).extract(
+        f"SELECT {held[0]} AS first, '，' AS middle, {held[1]} AS last FROM seq_1_to_3 WHERE :start < :end",  # noqa: S608
+        WINDOW, tmp_path / "calls.csv",
+    )  # fmt: skip
+    rows = pl.DataFrame({"first": [first] * 3, "middle": ["，"] * 3, "last": [last] * 3})
+    assert (tmp_path / "calls.csv").read_bytes() == rows.write_csv(line_terminator="\r\n").encode()
+    assert done.rows == 3
 
 
 def test_a_zero_date_stays_the_zeros_that_it_is(maria: Server, tmp_path: Path) -> None:
