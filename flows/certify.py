@@ -19,7 +19,7 @@ from flows.artifacts import show_done
 from flows.days import days_between, today
 from flows.ingest import Centre, load_centre
 from reconcile.certificate import Kept, Period, certificate, recordings_csv
-from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY, TRACE
+from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY, TRACE, WAIVERS
 from reconcile.report import render_certificate
 
 
@@ -108,7 +108,7 @@ def _kept(centres: list[Centre], period: Period) -> Kept:
         pl.concat(scans),
         *(
             pl.concat([centre.read(frame, wanted) for centre in centres])
-            for frame, wanted in ((SUMMARY, days), (SNAPSHOTS, behind), (FINDINGS, days))
+            for frame, wanted in ((SUMMARY, days), (SNAPSHOTS, behind), (FINDINGS, days), (WAIVERS, days))
         ),
     )
 

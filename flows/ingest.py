@@ -78,6 +78,10 @@ class Centre:
         """The site's partitions of these days."""
         return self.catalog.read(frame.name, self.business.business, self.site, days, frame.schema)
 
+    def days(self, frame: Frame) -> list[date]:
+        """The days of which there is a partition, in order."""
+        return self.catalog.days(frame.name, self.business.business, self.site)
+
     def write(self, frame: Frame, day: date, rows: pl.DataFrame) -> None:
         """Replace one partition."""
         self.catalog.write(frame.name, self.business.business, self.site, day, conform(rows, frame))

@@ -24,6 +24,7 @@ from flows.artifacts import show_findings
 from flows.days import days_between, start_of, today, with_neighbours
 from flows.errors import at
 from flows.ingest import Centre, load_centre
+from flows.waive import mark
 from reconcile import findings as kinds
 from reconcile.frames import (
     CALLS,
@@ -38,8 +39,9 @@ from reconcile.frames import (
     SNAPSHOTS,
     SUMMARY,
     TRACE,
+    WAIVERS,
 )
-from reconcile.ledger import carry_on
+from reconcile.ledger import carry_on, waive
 from reconcile.report import (
     Language,
     ReportData,
@@ -96,6 +98,8 @@ def reconcile(
                     traced = trace_site(centre, window)
                     found = find(centre, window, traced, until, now)
                     summarise_site(centre, window, traced, found)
+        for centre in centres:
+            reopen(centre, days, until)
         checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now)
         delivered = notify(settings, until, report)
@@ -166,6 +170,7 @@ def find(centre: Centre, days: list[date], traced: Traced, as_of: date, now: dat
     for day in days:
         known = centre.read(FINDINGS, [day])
         part = carry_on(known, found.filter(pl.col("day") == day), as_of)
+        part = waive(part, centre.read(WAIVERS, [day]), as_of)
         if part.height or known.height:
             centre.write(FINDINGS, day, part)
         ledger.append(part)
@@ -174,6 +179,14 @@ def find(centre: Centre, days: list[date], traced: Traced, as_of: date, now: dat
     told = ", ".join(f"{n} {status}" for status, n in counts)
     get_run_logger().info("%s: findings: %s", centre.name, told or "none")
     return together
+
+
+@task(name="waivers", cache_policy=NO_CACHE)
+def reopen(centre: Centre, days: list[date], as_of: date) -> None:
+    """Open again, on days that are not reconciled any more, what was waived up to a day before `as_of`."""
+    changed = [day for day in centre.days(WAIVERS) if day not in days and mark(centre, day, as_of)]
+    if changed:
+        get_run_logger().info("%s: waivers ended on %s", centre.name, ", ".join(map(str, changed)))
 
 
 def _due(centre: Centre, days: list[date], now: datetime) -> pl.DataFrame:

@@ -38,12 +38,13 @@ class Period:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the catalog holds of the period: TRACE, SUMMARY, SNAPSHOTS and FINDINGS."""
+    """What the catalog holds of the period: TRACE, SUMMARY, SNAPSHOTS, FINDINGS and WAIVERS."""
 
     trace: pl.LazyFrame
     summary: pl.DataFrame
     snapshots: pl.DataFrame
     findings: pl.DataFrame
+    waivers: pl.DataFrame
 
 
 def recordings_csv(trace: pl.LazyFrame) -> bytes:
@@ -107,16 +108,17 @@ def certificate(period: Period, kept: Kept, recordings: bytes, issued_at: dateti
         },
         "snapshots": kept.snapshots.sort("site", "taken_at").select("site", "snapshot_id").to_dicts(),
         "open_findings": _counted(is_open),
-        "waived_findings": _counted(waived),
+        "waived_findings": _counted(waived) | {"decisions": _decisions(waived, kept.waivers)},
     }
 
 
 def _days_unseen(period: Period, kept: Kept) -> list[str]:
-    """`site day` of each day that no snapshot covers and of which there is no summary."""
+    """`site day` of each day that no snapshot covers and of which nothing is known."""
     days = pl.date_range(period.since, period.until, eager=True).alias("day")
     every = pl.DataFrame({"site": period.sites}).join(days.to_frame(), how="cross")
     covered = kept.snapshots.select("site", pl.date_ranges("first_day", "day").alias("day")).explode("day")
-    seen = pl.concat([kept.summary.select("site", "day"), covered])
+    known = kept.summary.filter(pl.col("rows_in") + pl.col("recordings") > 0)
+    seen = pl.concat([known.select("site", "day"), covered])
     unseen = every.join(seen, on=["site", "day"], how="anti").sort("day", "site")
     return [f"{site} {day}" for site, day in unseen.iter_rows()]
 
@@ -124,6 +126,14 @@ def _days_unseen(period: Period, kept: Kept) -> list[str]:
 def _counted(findings: pl.DataFrame) -> dict[str, Any]:
     kinds = dict(findings["kind"].value_counts().sort("kind").iter_rows())
     return {"total": findings.height, "kinds": kinds, "ids": sorted(findings["finding_id"])}
+
+
+def _decisions(waived: pl.DataFrame, waivers: pl.DataFrame) -> list[dict[str, Any]]:
+    newest = waivers.sort("waived_at").unique("finding_id", keep="last").join(waived, on="finding_id", how="semi")
+    said = newest.sort("finding_id").select(
+        "finding_id", "author", "reason", pl.col("waived_at", "until").cast(pl.String)
+    )
+    return said.to_dicts()
 
 
 def disagreements(certified: dict[str, Any], recordings: bytes) -> Iterable[str]:

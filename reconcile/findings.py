@@ -233,6 +233,7 @@ def collect_findings(parts: list[pl.LazyFrame], as_of: date) -> pl.DataFrame:
             pl.lit(as_of).alias("first_seen"),
             pl.lit(as_of).alias("last_seen"),
             pl.lit("open").alias("status"),
+            pl.lit(as_of).alias("status_since"),
             *(pl.lit(None, pl.String).alias(name) for name in absent),
         )
         .select(list(FINDINGS.columns))

@@ -342,6 +342,21 @@ FINDINGS = Frame(
         "first_seen": Column(pl.Date, "day of the first reconciliation that saw it"),
         "last_seen": Column(pl.Date, "day of the last reconciliation that saw it"),
         "status": Column(pl.String, "open, resolved or waived"),
+        "status_since": Column(pl.Date, "day of the reconciliation that gave it this status"),
+    },
+)
+WAIVERS = Frame(
+    "waivers",
+    "one decision about a finding; the newest counts",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day of the finding", nullable=True),
+        "finding_id": Column(pl.String, "the finding"),
+        "author": Column(pl.String, "who decided"),
+        "reason": Column(pl.String, "why"),
+        "waived_at": Column(INSTANT, "when"),
+        "until": Column(pl.Date, "last day on which it holds; one before `waived_at`: withdrawn"),
     },
 )
 
@@ -396,5 +411,5 @@ FILE_TYPES = Frame(
 
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
-    REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, SUMMARY, FILE_TYPES,
+    REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
 )  # fmt: skip

@@ -80,9 +80,22 @@ def _of_extracts(extracts: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _of_findings(findings: pl.LazyFrame) -> pl.LazyFrame:
-    is_open = findings.filter(pl.col("status") == "open")
-    return is_open.group_by(KEYS).agg(
-        (pl.col("severity") == severity).sum().alias(f"open_{severity}") for severity in SEVERITIES
+    is_open = pl.col("status") == "open"
+    return findings.group_by(KEYS).agg(
+        (is_open & (pl.col("severity") == severity)).sum().alias(f"open_{severity}") for severity in SEVERITIES
+    )
+
+
+def recount(summary: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+    """The summary (SUMMARY) with the open findings of this ledger (FINDINGS) of the same days."""
+    counts = _of_findings(findings.lazy())
+    others = summary.lazy().drop(name for name in SUMMARY.columns if name.startswith("open_"))
+    return (
+        others.join(counts, on=KEYS, how="left", nulls_equal=True)
+        .with_columns(pl.col(f"open_{severity}").fill_null(0) for severity in SEVERITIES)
+        .select(list(SUMMARY.columns))
+        .cast(SUMMARY.schema)
+        .collect()
     )
 
 

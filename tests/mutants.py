@@ -398,10 +398,20 @@ MUTANTS = [
     Mutant(
         "a waiver does not last",
         "ledger",
-        'pl.when(pl.col("known_status") == "waived").then(pl.lit("waived")).otherwise(pl.lit("open"))',
+        'pl.when(is_waived).then(pl.lit("waived")).otherwise(pl.lit("open"))',
         'pl.lit("open")',
     ),
-    Mutant("what is gone stays open", "ledger", '.with_columns(pl.lit("resolved").alias("status"))', ""),
+    Mutant("a waiver holds a day less", "ledger", 'pl.col("until") >= as_of', 'pl.col("until") > as_of'),
+    Mutant(
+        "the oldest waiver counts",
+        "ledger",
+        '.unique("finding_id", keep="last")',
+        '.unique("finding_id", keep="first")',
+    ),
+    Mutant(
+        "a waiver hides that it healed", "ledger", 'pl.when(is_resolved).then("status").otherwise(status)', "status"
+    ),
+    Mutant("what is gone stays open", "ledger", 'pl.lit("resolved")', 'pl.col("status")'),
     Mutant("what is gone is forgotten", "ledger", 'known.join(found, on="finding_id", how="anti")', "known.clear()"),
 ]
 

@@ -576,6 +576,7 @@ def findings(look: dict[str, Any], rows: list[Row], clock: dict[Any, Any], rules
         part["finding_id"] = hashlib.sha256(text.encode()).hexdigest()[:16]
         nothing = {"call_uid": None, "call_id": None, "recording_id": None, "lost_at": None}
         seen = {"severity": SEVERITY[part["kind"]], "first_seen": as_of, "last_seen": as_of, "status": "open"}
+        seen["status_since"] = as_of
         told.setdefault(part["finding_id"], nothing | part | seen)
     return [told[finding_id] for finding_id in sorted(told)]
 
@@ -715,13 +716,32 @@ def overdue_backups(due: list[Row], snapshots: list[Row]) -> Iterable[Row]:
 def carry_on(known: list[Row], found: list[Row], as_of: date) -> list[Row]:
     """What is found again goes on, open unless it is waived; what is found no more is resolved, told as it was."""
     before = {row["finding_id"]: row for row in known}
-    ledger = {finding_id: row | {"status": "resolved"} for finding_id, row in before.items()}
+    ledger = {finding_id: _given(row, "resolved", as_of) for finding_id, row in before.items()}
     for row in found:
         ledger[row["finding_id"]] = row | {"status": "open", "last_seen": as_of}
         if row["finding_id"] in before:
             was = before[row["finding_id"]]
             ledger[row["finding_id"]] |= {
                 "first_seen": min(was["first_seen"], row["first_seen"]), "last_seen": max(was["last_seen"], as_of),
-                "status": "waived" if was["status"] == "waived" else "open",
             }  # fmt: skip
+            status = _given(was, "waived" if was["status"] == "waived" else "open", as_of)
+            ledger[row["finding_id"]] |= {name: status[name] for name in ("status", "status_since")}
     return [ledger[finding_id] for finding_id in sorted(ledger)]
+
+
+def _given(row: Row, status: str, as_of: date) -> Row:
+    return row if row["status"] == status else row | {"status": status, "status_since": as_of}
+
+
+def waive(ledger: list[Row], waivers: list[Row], as_of: date) -> list[Row]:
+    """What is not resolved is waived as long as its newest waiver holds, and open otherwise."""
+    newest = {row["finding_id"]: row for row in sorted(waivers, key=lambda row: row["waived_at"])}
+    return [
+        row if row["status"] == "resolved"
+        else _given(
+            row,
+            "waived" if row["finding_id"] in newest and newest[row["finding_id"]]["until"] >= as_of else "open",
+            as_of,
+        )
+        for row in ledger
+    ]  # fmt: skip

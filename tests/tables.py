@@ -87,7 +87,7 @@ def finding(finding_id: str, **columns: Any) -> Row:
         "finding_id": finding_id, "kind": "recording_missing", "severity": "major", "business": BUSINESS,
         "site": SITE, "day": DAY, "call_uid": None, "call_id": None, "recording_id": None, "subject": "call c1",
         "expected": "a recording", "actual": "none", "lost_at": None, "first_seen": DAY, "last_seen": DAY,
-        "status": "open",
+        "status": "open", "status_since": DAY,
     } | columns  # fmt: skip
 
 

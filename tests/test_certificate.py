@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from shop import Shop
-from tables import BUSINESS, DAY, SITE, call, calls, inventory, recording, recording_id, rows_of
+from tables import BUSINESS, DAY, SITE, Row, call, calls, inventory, recording, recording_id, rows_of
 
 from blocks.errors import SettingsError
 from blocks.signing import Signer
@@ -19,7 +19,7 @@ from flows.certify import certify, files_of
 from reconcile import merkle
 from reconcile.certificate import Kept, Period, certificate, recordings_csv
 from reconcile.findings import collect_findings, in_trace
-from reconcile.frames import EXTRACTS, NOTES, SNAPSHOTS, SUMMARY, TRACE
+from reconcile.frames import EXTRACTS, NOTES, SNAPSHOTS, SUMMARY, TRACE, WAIVERS
 from reconcile.rules import MatchingRules, Rules
 from reconcile.summary import summarise
 from reconcile.trace import Stations, trace
@@ -46,7 +46,7 @@ def issued(signer: Signer, tmp_path: Path) -> Path:
     return folder
 
 
-def kept(*paths: str) -> Kept:
+def kept(*paths: str, waivers: tuple[Row, ...] = ()) -> Kept:
     """A day with these recordings and a call for each of CONTENTS, everything where it should be."""
     rows = calls(*(call(f"c{place}", recording_path=path) for place, path in enumerate(CONTENTS)))
     files = inventory(*(recording(path, sha256=sha256(CONTENTS[path]).hexdigest()) for path in paths))
@@ -58,7 +58,7 @@ def kept(*paths: str) -> Kept:
         "business": BUSINESS, "site": SITE, "day": DAY, "snapshot_id": "a" * 64, "repository_year": 2021,
         "taken_at": NOW, "first_day": DAY, "files": len(paths), "bytes": 0,
     }  # fmt: skip
-    return Kept(traced, summary, rows_of(SNAPSHOTS, snapshot), found)
+    return Kept(traced, summary, rows_of(SNAPSHOTS, snapshot), found, rows_of(WAIVERS, *waivers))
 
 
 def make_key(file: Path) -> Path:

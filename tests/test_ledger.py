@@ -1,15 +1,16 @@
 """The ledger carries findings over days."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import DAY, finding, findings
+from tables import BUSINESS, DAY, SITE, Row, finding, findings, rows_of
 
 from reconcile.errors import ContractError
-from reconcile.ledger import carry_on
+from reconcile.frames import WAIVERS
+from reconcile.ledger import carry_on, waive
 
 LATER = DAY + timedelta(days=3)
 
@@ -71,7 +72,7 @@ def test_the_ledger_tells_a_finding_as_it_is_now() -> None:
 def test_a_finding_that_is_gone_is_told_as_it_was() -> None:
     known = findings(finding("a", actual="2 rows", call_id="c1"))
     assert carry_on(known, findings(), LATER).equals(
-        findings(finding("a", actual="2 rows", call_id="c1", status="resolved"))
+        findings(finding("a", actual="2 rows", call_id="c1", status="resolved", status_since=LATER))
     )
 
 
@@ -85,10 +86,41 @@ def test_a_look_at_an_earlier_day_makes_a_finding_as_old_as_that() -> None:
     assert states(carry_on(known, findings(seen("a", DAY)), DAY)) == {"a": (DAY, LATER, "open")}
 
 
-def test_a_waiver_is_of_one_finding_alone() -> None:
-    known = findings(finding("a", status="waived"), finding("b"))
-    ledger = carry_on(known, findings(seen("a", LATER), seen("b", LATER), seen("c", LATER)), LATER)
-    assert {name: state[2] for name, state in states(ledger).items()} == {"a": "waived", "b": "open", "c": "open"}
+def waiver(finding_id: str, until: date, hour: int = 9, reason: str = "the tape burnt") -> Row:
+    keys = {"business": BUSINESS, "site": SITE, "day": DAY, "finding_id": finding_id}
+    said = {"author": "wang", "reason": reason, "waived_at": datetime(2021, 1, 31, hour, tzinfo=UTC), "until": until}
+    return keys | said
+
+
+def statuses(ledger: pl.DataFrame) -> dict[str, tuple[str, date]]:
+    return {row[0]: row[1:] for row in ledger.select("finding_id", "status", "status_since").iter_rows()}
+
+
+def test_a_waiver_is_of_one_finding_alone_and_ends_behind_its_last_day() -> None:
+    known, waivers = findings(finding("a"), finding("b")), rows_of(WAIVERS, waiver("a", until=LATER))
+    quiet = waive(known, waivers, LATER)
+    assert statuses(quiet) == {"a": ("waived", LATER), "b": ("open", DAY)}
+    after = LATER + timedelta(days=1)
+    assert statuses(waive(quiet, waivers, after)) == {"a": ("open", after), "b": ("open", DAY)}
+
+
+def test_of_several_waivers_the_newest_counts() -> None:
+    first, last = waiver("a", until=LATER, hour=9), waiver("a", until=DAY - timedelta(days=1), hour=10)
+    assert statuses(waive(findings(finding("a")), rows_of(WAIVERS, last, first), DAY)) == {"a": ("open", DAY)}
+
+
+def test_what_is_resolved_is_resolved_whatever_was_waived() -> None:
+    known = findings(finding("a", status="resolved"))
+    assert waive(known, rows_of(WAIVERS, waiver("a", until=LATER)), LATER).equals(known)
+
+
+def test_a_status_is_as_old_as_the_look_that_gave_it() -> None:
+    ledger = findings(finding("a"))
+    for days, look, status in ((1, True, "open"), (2, False, "resolved"), (3, False, "resolved"), (4, True, "open")):
+        as_of = DAY + timedelta(days=days)
+        ledger = carry_on(ledger, findings(*[seen("a", as_of)] * look), as_of)
+        since = {1: DAY, 3: DAY + timedelta(days=2)}.get(days, as_of)
+        assert statuses(ledger) == {"a": (status, since)}
 
 
 def test_a_ledger_without_the_frames_columns_is_refused() -> None:

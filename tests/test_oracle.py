@@ -9,7 +9,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from reconcile.frames import (
     RESTORED,
     SNAPSHOT_FILES,
     SNAPSHOTS,
+    WAIVERS,
 )
-from reconcile.ledger import carry_on
+from reconcile.ledger import carry_on, waive
 from reconcile.matching import match
 from reconcile.rules import Rules
 from reconcile.trace import Stations, Traced, trace
@@ -65,6 +67,7 @@ def by_engine(looks: list[Look], given: Setting) -> list[Said]:
         matches = match(frames["calls"], newest, rules)
         found = found_by_engine(traced, frames, pl.DataFrame(look["due"], schema=DUE), rules, as_of)
         ledger = carry_on(ledger, found, as_of)
+        ledger = waive(ledger, rows_of(WAIVERS, *waivers(ledger.rows(named=True))), as_of)
         said.append(
             {
                 "links": sorted(map(to_nine_places, matches.links.rows()), key=repr),
@@ -75,8 +78,6 @@ def by_engine(looks: list[Look], given: Setting) -> list[Said]:
                 "ledger": ledger.rows(named=True),
             }
         )
-        is_waived = pl.col("finding_id").map_elements(waived, return_dtype=pl.Boolean)
-        ledger = ledger.with_columns(status=pl.when(is_waived).then(pl.lit("waived")).otherwise("status"))
     return said
 
 
@@ -102,6 +103,7 @@ def by_oracle(looks: list[Look], given: Setting) -> list[Said]:
         rows, matches = oracle.trace(look["calls"], look["inventory"], stations, rules)
         found = oracle.findings(look | {"business": BUSINESS}, rows, matches.clock, rules, as_of)
         ledger = oracle.carry_on(ledger, found, as_of)
+        ledger = oracle.waive(ledger, waivers(ledger), as_of)
         said.append(
             {
                 "links": sorted((to_nine_places(link.values()) for link in matches.links.values()), key=repr),
@@ -112,7 +114,6 @@ def by_oracle(looks: list[Look], given: Setting) -> list[Said]:
                 "ledger": ledger,
             }
         )
-        ledger = [row | ({"status": "waived"} if waived(row["finding_id"]) else {}) for row in ledger]
     return said
 
 
@@ -125,9 +126,21 @@ def row_to_nine_places(row: Row) -> Row:
     return dict(zip(row, to_nine_places(row.values()), strict=True))
 
 
-def waived(finding_id: str) -> bool:
-    """Whether people waive this finding between two looks."""
-    return finding_id[-1] in "05a"
+def waivers(ledger: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What people decide about these findings (WAIVERS): some are waived, for a while; of some that is withdrawn."""
+    decided = []
+    for row in ledger:
+        times = "0512".find(row["finding_id"][-1]) + 1
+        decided += [_decision(row, time) for time in range(times)]
+    return decided
+
+
+def _decision(finding: dict[str, Any], time: int) -> dict[str, Any]:
+    first, days = finding["first_seen"], int(finding["finding_id"][-2], 16) % 4
+    return {name: finding[name] for name in ("business", "site", "day", "finding_id")} | {
+        "author": "a", "reason": "r", "waived_at": datetime.combine(first, clock_time(time), UTC),
+        "until": first + timedelta(days=days - time),
+    }  # fmt: skip
 
 
 def together(parts: list[list[Said]]) -> list[Said]:

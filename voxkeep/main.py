@@ -3,6 +3,7 @@
 import sys
 from datetime import date, datetime
 from enum import StrEnum
+from getpass import getuser
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ FLOWS = {
     "reconcile": "reconciliation",
     "reindex": "reindex",
     "certify": "certify",
+    "waive": "waive",
 }
 
 app = typer.Typer(
@@ -300,6 +302,31 @@ def index_(
     result = _run_flow("reindex", home, {"business": business, "site": site})
     _show_result(result, json=json)
     raise typer.Exit(INCOMPLETE if result["rejected"] else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep waive meituan 3f1c09ab27de4410 --until 2021-06-30 --reason 'disk burnt'[/]")
+def waive(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    finding: Annotated[str, typer.Argument(help="Id of the finding, from the report or findings.xlsx.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor will read it.")],
+    until: Annotated[
+        datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day on which it is waived.")
+    ] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take back what was decided before.")] = False,
+    author: Annotated[
+        str | None, typer.Option("--author", help="Who decides; the user of this machine, where not given.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Waive a finding for a while: it stays in every report, but alarms nobody and counts as decided."""
+    if (until is None) == (not withdraw):
+        raise typer.BadParameter("give either --until or --withdraw")
+    last = until.date() if until else date(1970, 1, 1)
+    parameters = {
+        "business": business, "finding": finding, "author": author or getuser(), "reason": reason, "until": last,
+    }  # fmt: skip
+    _show_result(_run_flow("waive", home, parameters), json=json)
 
 
 @app.command(epilog="Example: [bold]voxkeep certify meituan --since 2021-01-01 --until 2021-01-31[/]")
