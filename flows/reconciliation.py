@@ -252,7 +252,7 @@ def write_report(settings: Business, centres: list[Centre], days: list[date], as
     language: Language = "en" if settings.language == "en" else "zh"
     brief = render_brief(data, language)
     _write(folder / "report.html", render_page(data, language).encode())
-    _write(folder / "findings.xlsx", render_workbook(data.findings, data.summary, now))
+    _write(folder / "findings.xlsx", render_workbook(data.findings, data.waivers, data.summary, now))
     _write(folder / "findings.csv", findings_csv(data.findings))
     _write(folder / "brief.md", brief.encode())
     key = f"report-{settings.business}"
@@ -268,7 +268,7 @@ def _report_data(settings: Business, centres: list[Centre], days: list[date], as
     shown = days_between(days[0] - timedelta(days=TREND_DAYS), days[-1])
     everything = {
         frame.name: pl.concat([c.read(frame, shown) for c in centres])
-        for frame in (SUMMARY, FILE_TYPES, FINDINGS, SNAPSHOTS)
+        for frame in (SUMMARY, FILE_TYPES, FINDINGS, WAIVERS, SNAPSHOTS)
     }
     return ReportData(
         business=settings.business,
@@ -280,6 +280,7 @@ def _report_data(settings: Business, centres: list[Centre], days: list[date], as
         summary=everything[SUMMARY.name],
         file_types=everything[FILE_TYPES.name],
         findings=everything[FINDINGS.name],
+        waivers=everything[WAIVERS.name],
         snapshots=everything[SNAPSHOTS.name],
         sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
     )

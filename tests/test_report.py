@@ -3,17 +3,19 @@
 import csv
 import io
 import re
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 from openpyxl import load_workbook
-from tables import BUSINESS, DAY, SITE, Row, finding, findings
+from tables import BUSINESS, DAY, SITE, Row, finding, findings, rows_of
 
 from reconcile.findings import KINDS
-from reconcile.frames import FILE_TYPES, SNAPSHOTS, SUMMARY
+from reconcile.frames import FILE_TYPES, SNAPSHOTS, SUMMARY, WAIVERS
 from reconcile.report import Language, ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.report.changes import changes
 from reconcile.report.charts import trend
 from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
@@ -35,7 +37,7 @@ def report(*found: Row, days: tuple[Row, ...] = (summary(),)) -> ReportData:
     return ReportData(
         business=BUSINESS, title="美团 <催收>", as_of=DAY, generated_at=NOW, time_zone="Asia/Shanghai", days=(DAY,),
         summary=pl.DataFrame(list(days), schema=SUMMARY.schema), file_types=FILE_TYPES.empty(),
-        findings=findings(*found), snapshots=SNAPSHOTS.empty(), sites=((SITE, "重庆"),),
+        findings=findings(*found), waivers=WAIVERS.empty(), snapshots=SNAPSHOTS.empty(), sites=((SITE, "重庆"),),
     )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def test_no_full_number_is_in_anything_that_is_sent(language: Language) -> None:
     data = report(
         finding("a", subject=f"01/31/2049_{NUMBER}_20210131114129.wav3", expected=f"call {NUMBER}", actual=NUMBER)
     )
-    book = load_workbook(io.BytesIO(render_workbook(data.findings, data.summary, NOW)))
+    book = load_workbook(io.BytesIO(render_workbook(data.findings, data.waivers, data.summary, NOW)))
     cells = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
     for text in (
         render_page(data, language),
@@ -134,7 +136,7 @@ def test_nothing_becomes_a_formula_in_a_spreadsheet(formula: str) -> None:
     found = findings(finding("a", subject=formula))
     (row,) = csv.DictReader(io.StringIO(findings_csv(found).decode("utf-8-sig"), newline=""))
     assert row["subject"] == f"'{formula}"
-    sheet = load_workbook(io.BytesIO(render_workbook(found, SUMMARY.empty(), NOW)))["findings"]
+    sheet = load_workbook(io.BytesIO(render_workbook(found, WAIVERS.empty(), SUMMARY.empty(), NOW)))["findings"]
     assert {cell.data_type for cell in sheet[2]} <= {"s", "n", "d"}
 
 
@@ -167,3 +169,44 @@ def test_the_same_data_gives_the_same_page() -> None:
 def test_a_trend_labels_no_more_days_than_fit_a_telephone() -> None:
     days = [(date(2021, 1, n).isoformat(), n, 1.0) for n in range(1, 31)]
     assert trend(days, "trend").count('text-anchor="middle"') <= 10
+
+
+def test_what_changed_is_one_paragraph_that_people_understand() -> None:
+    before = DAY - timedelta(days=9)
+    data = report(
+        finding("new"),
+        finding("other", kind="recording_orphan"),
+        finding("old", first_seen=before, status_since=before),
+        finding("back", first_seen=before, status_since=DAY),
+        finding("healed", first_seen=before, status="resolved", status_since=DAY),
+        finding("long healed", first_seen=before, status="resolved", status_since=before),
+        finding("decided", first_seen=before, status="waived", status_since=DAY),
+        days=(summary(day=DAY - timedelta(days=1), recordings=1200), summary(missing=10, complete=30, recordings=1400)),
+    )
+    assert changes(data, "en") == (
+        "New: 2; resolved: 1; open again: 1; waived: 1. What is new: Recording missing 1, Recording without call 1. "
+        "Still open from before: 1; days that the oldest is open: 9. "
+        "2021-01-31 has 1,400 recordings (the day before 1,200) and a coverage of 75.0 % (100 %)."
+    )
+    assert changes(data, "zh").startswith("新增 2 条，解决 1 条，重新出现 1 条，豁免 1 条。新增的是：")
+
+
+def test_a_day_like_the_one_before_says_so() -> None:
+    assert changes(
+        report(finding("old", status_since=DAY - timedelta(days=1), first_seen=DAY - timedelta(days=1))), "en"
+    ) == ("No finding is new and none was resolved. Still open from before: 1; days that the oldest is open: 1.")
+
+
+def test_what_was_waived_is_shown_with_who_and_why() -> None:
+    decided = {
+        "business": BUSINESS, "site": SITE, "day": DAY, "finding_id": "a", "author": "wang <b>",
+        "reason": f"disk burnt, {NUMBER} told us", "waived_at": NOW, "until": date(2021, 6, 30),
+    }  # fmt: skip
+    data = replace(report(finding("a", status="waived")), waivers=rows_of(WAIVERS, decided))
+    html = render_page(data, "zh")
+    assert "wang &lt;b&gt;" in html
+    assert NUMBER not in html
+    assert "2021-06-30" in html
+    book = load_workbook(io.BytesIO(render_workbook(data.findings, data.waivers, data.summary, NOW)))
+    (row,) = book["waivers"].iter_rows(min_row=2, values_only=True)
+    assert row[4:6] == ("wang <b>", "disk burnt, 153******63 told us")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tables import BUSINESS, DAY, NUMBER, SITE, Row, at, finding, findings, rows_of
 
 from reconcile.findings import KINDS, SEVERITIES
-from reconcile.frames import FILE_TYPES, FINDINGS, SNAPSHOTS, STATIONS, SUMMARY
+from reconcile.frames import FILE_TYPES, FINDINGS, SNAPSHOTS, STATIONS, SUMMARY, WAIVERS
 from reconcile.report import ReportData, findings_csv, masked, render_brief, render_page, render_workbook
 from reconcile.report.brief import share
 from reconcile.report.messages import LANGUAGES, MESSAGES, PHRASES, phrase, say
@@ -62,7 +62,8 @@ def report(
         **{
             "business": BUSINESS, "title": "美团", "as_of": DAY, "generated_at": MADE, "time_zone": "Asia/Shanghai",
             "days": (DAY,), "summary": rows_of(SUMMARY, *summaries), "file_types": rows_of(FILE_TYPES, *types),
-            "findings": findings(*found), "snapshots": rows_of(SNAPSHOTS, *snapshots), "sites": ((SITE, "重庆"),),
+            "findings": findings(*found), "waivers": WAIVERS.empty(),
+            "snapshots": rows_of(SNAPSHOTS, *snapshots), "sites": ((SITE, "重庆"),),
         }
         | other
     )  # fmt: skip
@@ -282,8 +283,8 @@ def table(content: bytes) -> list[list[str]]:
 
 
 def test_an_empty_day_has_a_workbook_and_a_csv_with_their_headers() -> None:
-    book = openpyxl.load_workbook(io.BytesIO(render_workbook(FINDINGS.empty(), SUMMARY.empty(), MADE)))
-    assert [(sheet.title, sheet.max_row) for sheet in book] == [("findings", 1), ("summary", 1)]
+    book = openpyxl.load_workbook(io.BytesIO(render_workbook(FINDINGS.empty(), WAIVERS.empty(), SUMMARY.empty(), MADE)))
+    assert [(sheet.title, sheet.max_row) for sheet in book] == [("findings", 1), ("waivers", 1), ("summary", 1)]
     (header,) = table(findings_csv(FINDINGS.empty()))
     assert set(header) == set(FINDINGS.columns) - {"call_uid"}
 
@@ -307,21 +308,25 @@ def test_a_page_stays_small_however_much_was_found() -> None:
 
 def test_the_workbook_and_the_csv_hold_what_the_page_leaves_out() -> None:
     found = many(1_500)
-    book = openpyxl.load_workbook(io.BytesIO(render_workbook(found, SUMMARY.empty(), MADE)), read_only=True)
+    book = openpyxl.load_workbook(
+        io.BytesIO(render_workbook(found, WAIVERS.empty(), SUMMARY.empty(), MADE)), read_only=True
+    )
     ids = [row[-1] for row in book["findings"].iter_rows(min_row=2, values_only=True)]
     assert ids == [row[-1] for row in table(findings_csv(found))[1:]] == found["finding_id"].to_list()
 
 
 def test_a_brief_says_the_verdict_the_kinds_and_what_changed() -> None:
     data = report(
-        finding("1", kind="recording_lost", severity="critical"), finding("2"), finding("3", first_seen=BEFORE),
+        finding("1", kind="recording_lost", severity="critical"), finding("2"),
+        finding("3", first_seen=BEFORE, status_since=BEFORE),
         finding("4", status="resolved"), summaries=(summary(calls=1200, complete=1199, missing=1),),
     )  # fmt: skip
     brief = render_brief(data, "en")
     assert brief.startswith("### 美团 · Business day 2021-01-31\n**Serious findings**\n")
     assert "Of 1,200 calls that must have a recording, 1,199 are complete (99.9 %). " in brief
     assert "Open findings: 1 critical, 2 major, 0 minor.\n" in brief
-    assert "New findings: 2; resolved: 1; still open from before: 1.\n" in brief
+    assert "New: 2; resolved: 1; open again: 0; waived: 0. What is new: " in brief
+    assert "Still open from before: 1; days that the oldest is open: 1.\n" in brief
     assert brief.index("Recording lost") < brief.index("Recording missing")
     assert render_brief(everything(), "zh").count("\n- ") == 8
 
@@ -336,7 +341,7 @@ def test_no_telephone_number_stands_whole_in_anything_people_read(number: str) -
     data = report(finding("1", **words), summaries=(summary(calls=1),), title=f"业务 {number}")
     kept = f"{number[:3]}{'*' * (len(number) - 5)}{number[-2:]}"
     page = render_page(report(finding("1", **words)), "zh")
-    with zipfile.ZipFile(io.BytesIO(render_workbook(data.findings, data.summary, MADE))) as parts:
+    with zipfile.ZipFile(io.BytesIO(render_workbook(data.findings, data.waivers, data.summary, MADE))) as parts:
         book = b"".join(map(parts.read, parts.namelist())).decode()
     for text in (render_brief(data, "zh"), page, findings_csv(data.findings).decode(), book):
         assert number not in text
@@ -378,7 +383,7 @@ def test_a_csv_gives_back_every_text_and_no_formula(first: str, rest: str) -> No
 @pytest.mark.parametrize("attack", [*ATTACKS, "http://example.com/x", "mailto:a@b", "internal:summary!A1", "007"])
 def test_a_workbook_holds_text_and_no_formula_and_no_link(attack: str) -> None:
     found = findings(finding("1", **dict.fromkeys(TEXTS, attack)))
-    content = render_workbook(found, rows_of(SUMMARY, summary(site=attack, business=attack)), MADE)
+    content = render_workbook(found, WAIVERS.empty(), rows_of(SUMMARY, summary(site=attack, business=attack)), MADE)
     cells = [c for s in openpyxl.load_workbook(io.BytesIO(content)) for row in s.iter_rows(min_row=2) for c in row]
     assert {cell.data_type for cell in cells} <= {"s", "n"}
     texts = [cell.value for cell in cells if isinstance(cell.value, str)]
@@ -392,19 +397,19 @@ def test_a_workbook_holds_text_and_no_formula_and_no_link(attack: str) -> None:
 def test_a_workbook_tells_findings_and_summary_as_they_are() -> None:
     found = findings(finding("2", call_id="c2", day=None), finding("1", subject="a\nb", lost_at="restored"))
     rows = rows_of(SUMMARY, summary(calls=3, coverage=0.5, seconds=1.5))
-    book = openpyxl.load_workbook(io.BytesIO(render_workbook(found, rows, MADE)))
+    book = openpyxl.load_workbook(io.BytesIO(render_workbook(found, WAIVERS.empty(), rows, MADE)))
     sheet = book["findings"]
     header, *lines = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert header[:3] == ["级别\nSeverity", "类型\nKind", "状态\nStatus"]
     assert lines == [
         ["major", "recording_missing", "open", BUSINESS, SITE, None, "call c1", "a recording", "none", None,
-         "2021-01-31", "2021-01-31", "c2", None, "2"],
+         "2021-01-31", "2021-01-31", "2021-01-31", "c2", None, "2"],
         ["major", "recording_missing", "open", BUSINESS, SITE, "2021-01-31", "a\nb", "a recording", "none", "restored",
-         "2021-01-31", "2021-01-31", None, None, "1"],
+         "2021-01-31", "2021-01-31", "2021-01-31", None, None, "1"],
     ]  # fmt: skip
     told = dict(zip(SUMMARY.columns, [cell.value for cell in book["summary"][2]], strict=True))
     assert (told["calls"], told["coverage"], told["seconds"], told["day"]) == (3, 0.5, 1.5, "2021-01-31")
-    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("C2", "A1:O3")
+    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("C2", "A1:P3")
 
 
 def with_words(word: str) -> ReportData:

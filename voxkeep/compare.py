@@ -18,7 +18,7 @@ from reconcile.findings import (
     repeated_calls,
     skewed_clocks,
 )
-from reconcile.frames import CALLS, DISK_FILES, EXTRACTS, INVENTORY, NOTES, QUARANTINE, SNAPSHOTS, conform
+from reconcile.frames import CALLS, DISK_FILES, EXTRACTS, INVENTORY, NOTES, QUARANTINE, SNAPSHOTS, WAIVERS, conform
 from reconcile.presets import preset
 from reconcile.recordings import name_files
 from reconcile.report import ReportData, findings_csv, render_page
@@ -242,6 +242,7 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
         summary=compared.summary,
         file_types=types,
         findings=compared.findings,
+        waivers=WAIVERS.empty(),
         snapshots=SNAPSHOTS.empty(),
         sites=((SITE, ""),),
     )

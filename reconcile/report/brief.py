@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from reconcile.report.data import ReportData, figures, open_findings
+from reconcile.report.changes import changes
+from reconcile.report.data import ReportData, figures, open_findings, share
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language, say
 
@@ -26,13 +27,7 @@ def render_brief(data: ReportData, language: Language) -> str:
         lines.append(say("kind_line", language, n=f"{n:,}", **words))
     lines += [
         "",
-        say(
-            "changes_text",
-            language,
-            opened=f"{found.opened:,}",
-            resolved=f"{found.resolved:,}",
-            carried=f"{found.carried:,}",
-        ),
+        f"**{say('changes', language)}** {changes(data, language)}",
     ]
     lines += ["", say("more_in_report", language)]
     return masked("\n".join(lines)) + "\n"
@@ -54,8 +49,3 @@ def verdict(data: ReportData, language: Language) -> str:
     else:
         second = say("verdict_clear", language)
     return f"{first}{'' if language == 'zh' else ' '}{second}"
-
-
-def share(part: float) -> str:
-    """A share as a percentage that never rounds up to the whole: 99.96 % is not 100 %."""
-    return "100 %" if part == 1 else f"{int(part * 1000) / 10:.1f} %"

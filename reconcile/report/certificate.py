@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from reconcile.report.brief import share
+from reconcile.report.data import share
 
 _CALLS = (
     ("calls", "通话", "calls"),

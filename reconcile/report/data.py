@@ -16,8 +16,8 @@ _SUMS = ("calls", "calls_expecting", "recordings", "bytes", "seconds", *COVERAGE
 class ReportData:
     """The frames of a report and what they are about.
 
-    `summary`, `file_types`, `findings` and `snapshots` are SUMMARY, FILE_TYPES, FINDINGS and SNAPSHOTS; they may
-    reach further back than `days`, for the trend and for findings that are still open.
+    `summary`, `file_types`, `findings`, `waivers` and `snapshots` are the frames of these names; they may reach further
+    back than `days`, for the trend and for findings that are still open.
     """
 
     business: str
@@ -29,19 +29,26 @@ class ReportData:
     summary: pl.DataFrame
     file_types: pl.DataFrame
     findings: pl.DataFrame
+    waivers: pl.DataFrame
     snapshots: pl.DataFrame
     sites: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The sums over the days reconciled, and the open findings by severity."""
+    """The sums over the days reconciled, the open findings by severity, and what changed on the day of the report.
+
+    `carried` were open before; the oldest of them is `oldest_days` old.
+    """
 
     sums: dict[str, float]
     open_by_severity: dict[str, int]
     opened: int
+    reopened: int
     resolved: int
+    waived: int
     carried: int
+    oldest_days: int
 
     @property
     def must(self) -> int:
@@ -69,14 +76,18 @@ def figures(data: ReportData) -> Figures:
     sums = rows.select(pl.col(_SUMS).sum()).row(0, named=True)
     is_open = open_findings(data)
     counts = dict(is_open["severity"].value_counts().iter_rows())
-    opened = is_open.filter(pl.col("first_seen") == data.as_of).height
-    resolved = data.findings.filter(pl.col("status") == "resolved").height
+    is_new, is_changed = pl.col("first_seen") == data.as_of, pl.col("status_since") == data.as_of
+    changed = data.findings.filter(is_changed)
+    carried = is_open.filter(~is_new & ~is_changed)
     return Figures(
         sums=sums,
         open_by_severity={severity: counts.get(severity, 0) for severity in SEVERITIES},
-        opened=opened,
-        resolved=resolved,
-        carried=is_open.height - opened,
+        opened=is_open.filter(is_new).height,
+        reopened=is_open.filter(is_changed & ~is_new).height,
+        resolved=changed.filter(pl.col("status") == "resolved").height,
+        waived=changed.filter(pl.col("status") == "waived").height,
+        carried=carried.height,
+        oldest_days=max(((data.as_of - day).days for day in carried["first_seen"]), default=0),
     )
 
 
@@ -90,3 +101,16 @@ def open_findings(data: ReportData) -> pl.DataFrame:
     order = pl.col("severity").replace_strict({s: place for place, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
     is_open = data.findings.filter(pl.col("status") == "open")
     return is_open.sort(order, "day", "kind", "subject", descending=[False, True, False, False], nulls_last=True)
+
+
+def waived_findings(data: ReportData) -> pl.DataFrame:
+    """The waived findings with author, reason and last day of the decision that holds, the newest first."""
+    newest = data.waivers.sort("waived_at").unique("finding_id", keep="last")
+    said = newest.select("finding_id", "author", "reason", "until", "waived_at")
+    waived = data.findings.filter(pl.col("status") == "waived").join(said, on="finding_id", how="left")
+    return waived.sort("waived_at", "finding_id", descending=[True, False], nulls_last=True)
+
+
+def share(part: float) -> str:
+    """A share as a percentage that never rounds up to the whole: 99.96 % is not 100 %."""
+    return "100 %" if part == 1 else f"{int(part * 1000) / 10:.1f} %"

@@ -12,8 +12,18 @@ from markupsafe import Markup, escape
 
 from reconcile.frames import STATIONS
 from reconcile.report import charts
-from reconcile.report.brief import share, verdict
-from reconcile.report.data import COVERAGES, SEVERITIES, ReportData, figures, in_days, open_findings
+from reconcile.report.brief import verdict
+from reconcile.report.changes import changes
+from reconcile.report.data import (
+    COVERAGES,
+    SEVERITIES,
+    ReportData,
+    figures,
+    in_days,
+    open_findings,
+    share,
+    waived_findings,
+)
 from reconcile.report.masking import masked
 from reconcile.report.messages import LANGUAGES, Language, phrase, say
 
@@ -36,6 +46,7 @@ def render_page(data: ReportData, language: Language) -> str:
             zone=data.time_zone,
             generated=data.generated_at.astimezone(ZoneInfo(data.time_zone)).strftime("%Y-%m-%d %H:%M"),
             verdict=_both(lambda spoken: verdict(data, spoken)),
+            changed=_both(lambda spoken: changes(data, spoken)),
             share=share,
             cards=_cards(data),
             steps=_steps(data),
@@ -44,6 +55,7 @@ def render_page(data: ReportData, language: Language) -> str:
             kinds=_kinds(is_open),
             findings=is_open.head(TOP).to_dicts(),
             open_total=is_open.height,
+            waived=waived_findings(data).head(TOP).to_dicts(),
             types=_types(data),
             backups=_backups(data),
             coverages=_coverages(data),

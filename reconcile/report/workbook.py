@@ -8,13 +8,13 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from reconcile.frames import FINDINGS, SUMMARY
+from reconcile.frames import FINDINGS, SUMMARY, WAIVERS
 from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
 
 _COLUMNS = (
     "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at",
-    "first_seen", "last_seen", "call_id", "recording_id", "finding_id",
+    "first_seen", "last_seen", "status_since", "call_id", "recording_id", "finding_id",
 )  # fmt: skip
 _WIDTHS = {
     "subject": 52,
@@ -24,6 +24,7 @@ _WIDTHS = {
     "recording_id": 34,
     "call_id": 22,
     "finding_id": 20,
+    "reason": 52,
 }
 _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
 # A cell that begins with one of these is a formula to a spreadsheet.
@@ -31,8 +32,8 @@ _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
-def render_workbook(findings: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
-    """XLSX of findings (FINDINGS) and summary (SUMMARY): filters, frozen headers in both languages, masked numbers."""
+def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
+    """XLSX of FINDINGS, WAIVERS and SUMMARY: filters, frozen headers in both languages, masked numbers."""
     buffer = BytesIO()
     options = {
         "in_memory": True,
@@ -43,16 +44,18 @@ def render_workbook(findings: pl.DataFrame, summary: pl.DataFrame, created: date
     book = xlsxwriter.Workbook(buffer, options)
     book.set_properties({"title": "voxkeep", "created": created.astimezone(UTC).replace(tzinfo=None)})
     _sheet(book, "findings", _readable(findings), list(_COLUMNS))
+    _sheet(book, "waivers", waivers.with_columns(_masked("reason")), list(WAIVERS.columns))
     _sheet(book, "summary", summary, list(SUMMARY.columns))
     book.close()
     return buffer.getvalue()
 
 
 def _readable(findings: pl.DataFrame) -> pl.DataFrame:
-    text = ("subject", "expected", "actual")
-    return findings.select(FINDINGS.columns.keys()).with_columns(
-        pl.col(name).map_elements(masked, return_dtype=pl.String) for name in text
-    )
+    return findings.select(FINDINGS.columns.keys()).with_columns(_masked("subject", "expected", "actual"))
+
+
+def _masked(*names: str) -> pl.Expr:
+    return pl.col(names).map_elements(masked, return_dtype=pl.String)
 
 
 def _sheet(book: xlsxwriter.Workbook, name: str, frame: pl.DataFrame, columns: list[str]) -> None:
