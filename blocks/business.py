@@ -59,6 +59,9 @@ class Business(Block):
         default=6, ge=0, description="Hours after the end of a day until its backup is overdue."
     )
     coverage_target: float = Field(default=0.99, ge=0, le=1, description="Share of calls that must be complete.")
+    expected: dict[str, Any] = Field(
+        default_factory=dict, description="What is expected of each day (reconcile.expected.Expected)."
+    )
     has_workers: bool = Field(
         default=False, description="Whether Prefect's workers run its flows, on several machines."
     )

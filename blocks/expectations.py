@@ -27,7 +27,13 @@ DEADLINE_SECONDS = 300
 # Data Docs of so many days are kept.
 KEPT_DAYS = 31
 _RESULT_SCHEMA = pl.Schema(
-    {"expectation": pl.String(), "column": pl.String(), "success": pl.Boolean(), "observed": pl.String()}
+    {
+        "expectation": pl.String(),
+        "column": pl.String(),
+        "description": pl.String(),
+        "success": pl.Boolean(),
+        "observed": pl.String(),
+    }
 )
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV")
 
@@ -41,7 +47,7 @@ def start() -> subprocess.Popen[bytes]:
 
     Example:
         >>> expectations.start()
-        >>> expectations.check(summary, coverage_target=0.99, as_of=date(2021, 1, 31), docs_folder=folder)
+        >>> expectations.check(measured, suite, as_of=date(2021, 1, 31), docs_folder=folder)
     """
     global _process  # noqa: PLW0603  # one a program, as there is one standard output
     if _process is not None and _process.poll() is None:
@@ -68,11 +74,11 @@ def end() -> None:
         _process = None
 
 
-def check(summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_folder: Path) -> pl.DataFrame:
-    """What the summary (SUMMARY) is expected to be, and whether it is; the Data Docs of the day are written.
+def check(measured: pl.DataFrame, suite: list[dict[str, Any]], *, as_of: date, docs_folder: Path) -> pl.DataFrame:
+    """Whether the figures (MEASURED) are as the suite (`reconcile.expected`) says; the day's Data Docs are written.
 
-    Columns expectation, column (String), success (Boolean), observed (String), a row an expectation. The same
-    day twice leaves the same rows; docs older than `KEPT_DAYS` days are removed.
+    Columns expectation, column, description (String), success (Boolean), observed (String), a row an expectation.
+    The same day twice leaves the same rows; docs older than `KEPT_DAYS` days are removed.
 
     Raises:
         PermanentError: an expectation could not be evaluated, or Great Expectations failed.
@@ -80,8 +86,8 @@ def check(summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_fo
     docs_folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=docs_folder, prefix=".part-") as name:
         folder = Path(name)
-        _with_differences(summary).write_parquet(folder / "summary.parquet")
-        (folder / "wanted.json").write_text(json.dumps({"coverage_target": coverage_target, "as_of": str(as_of)}))
+        measured.with_columns(pl.col("day").cast(pl.String)).write_parquet(folder / "measured.parquet")
+        (folder / "wanted.json").write_text(json.dumps({"suite": suite, "as_of": str(as_of)}))
         failure = _ask(folder)
         if failure:
             end()
@@ -89,11 +95,19 @@ def check(summary: pl.DataFrame, *, coverage_target: float, as_of: date, docs_fo
                 operation="check the expectations",
                 subject="the summary",
                 cause=failure,
-                remedy="look whether the summary in the catalog is whole; the findings are there already",
+                remedy="correct `expectations` in the settings where one of your own is named; else look whether the "
+                "summary in the catalog is whole; the findings are there already",
             )
         results = json.loads((folder / "results.json").read_text())
         _put_docs(folder / "docs", docs_folder, as_of)
     return pl.DataFrame(results, schema=_RESULT_SCHEMA, orient="row")
+
+
+def names() -> set[str]:
+    """The names of all expectations that Great Expectations has, found without importing it."""
+    found = find_spec("great_expectations")
+    core = Path(str(found and found.origin)).parent / "expectations" / "core"
+    return {file.stem for file in core.glob("expect_*.py")}
 
 
 def _ask(folder: Path) -> str:
@@ -114,18 +128,6 @@ def _ask(folder: Path) -> str:
             return "its process has ended"
         answer += part
     return answer.decode().strip()
-
-
-def _with_differences(summary: pl.DataFrame) -> pl.DataFrame:
-    """The summary with columns that must be 0, or must not be negative: what one expectation can look at."""
-    return summary.with_columns(
-        (pl.col("rows_in") - pl.col("rows_ok") - pl.col("rows_quarantined")).alias("rows_unaccounted"),
-        (pl.col("calls") - pl.sum_horizontal("complete", "partial", "missing", "excluded")).alias("calls_unaccounted"),
-        (pl.col("recordings") - pl.col("in_snapshot")).alias("not_in_snapshot"),
-        (pl.col("in_snapshot") - pl.col("restored")).alias("not_restored"),
-        (pl.col("restored") - pl.col("published")).alias("not_published"),
-        pl.col("day").cast(pl.String),
-    )
 
 
 def _put_docs(built: Path, docs_folder: Path, as_of: date) -> None:
@@ -170,35 +172,27 @@ def _offline(page: str) -> str:
     return page.replace("</head>", f"<style>{_STYLE_FILE.read_text()}</style></head>", 1)
 
 
-def _suite(coverage_target: float) -> list[Any]:
-    """What is expected of the summary."""
-    from great_expectations import expectations as gxe  # noqa: PLC0415  # slow and large: only in its own process
+def _made(wanted: dict[str, Any]) -> Any:  # noqa: ANN401  # Great Expectations' own type, imported late
+    """One expectation of the suite."""
+    from great_expectations.expectations.registry import get_expectation_impl  # noqa: PLC0415  # slow and large
 
-    never_negative = ("recordings", "bytes", "seconds", "calls", "legs")
-    none_lost = ("rows_unaccounted", "calls_unaccounted", "not_in_snapshot", "not_restored", "not_published")
-    return [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1),
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=["business", "site", "day"]),
-        gxe.ExpectColumnValuesToNotBeNull(column="day"),
-        gxe.ExpectColumnValuesToBeBetween(column="coverage", min_value=coverage_target, max_value=1),
-        gxe.ExpectColumnValuesToBeBetween(column="open_critical", min_value=0, max_value=0),
-        gxe.ExpectColumnValuesToBeBetween(column="rows_quarantined", min_value=0, max_value=0),
-        *(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=0) for name in none_lost),
-        *(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0) for name in never_negative),
-    ]
+    try:
+        return get_expectation_impl(wanted["type"])(**wanted["arguments"], description=wanted["description"])
+    except Exception as error:
+        raise ValueError(f"{wanted['description']} ({wanted['type']}) cannot be expected: {error}") from error
 
 
-def _evaluate(folder: Path) -> list[tuple[str, str, bool, str]]:
+def _evaluate(folder: Path) -> list[tuple[str, str, str, bool, str]]:
     """Run the checkpoint over the folder's summary; Data Docs go to its `docs`."""
     import great_expectations as gx  # noqa: PLC0415  # slow and large: only in its own process
 
     wanted = json.loads((folder / "wanted.json").read_text())
     context = gx.get_context(mode="file", project_root_dir=str(folder / "project"))
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-    frame = pl.read_parquet(folder / "summary.parquet").to_pandas()
+    frame = pl.read_parquet(folder / "measured.parquet").to_pandas()
     asset = context.data_sources.add_pandas("catalog").add_dataframe_asset("summary")
     batch = asset.add_batch_definition_whole_dataframe("all")
-    expected = _suite(wanted["coverage_target"])
+    expected = [_made(one) for one in wanted["suite"]]
     suite = context.suites.add(gx.ExpectationSuite(name="summary", expectations=expected))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name="summary", data=batch, suite=suite))
     action = gx.checkpoint.UpdateDataDocsAction(name="docs")
@@ -217,14 +211,14 @@ def _evaluate(folder: Path) -> list[tuple[str, str, bool, str]]:
     return [_outcome(one) for one in result.results]
 
 
-def _outcome(one: Any) -> tuple[str, str, bool, str]:  # noqa: ANN401  # Great Expectations' own type is private
+def _outcome(one: Any) -> tuple[str, str, str, bool, str]:  # noqa: ANN401  # Great Expectations' own type is private
     """One expectation's row; one that raised is an error, not a failure."""
     config = one.expectation_config
     if _raised(one.exception_info):
         raise RuntimeError(f"{config.type} of {config.kwargs.get('column')} raised: {one.exception_info}")
     observed = one.result.get("observed_value", one.result.get("partial_unexpected_list", ""))
     column = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", []))
-    return config.type, column, bool(one.success), str(observed)
+    return config.type, column, str(config.description or ""), bool(one.success), str(observed)
 
 
 def _raised(information: dict[str, Any]) -> bool:

@@ -26,6 +26,8 @@ from flows.errors import at
 from flows.ingest import Centre, load_centre
 from flows.waive import mark
 from reconcile import findings as kinds
+from reconcile.expected import WEEKS, Expected, Known, measure
+from reconcile.expected import expectations as wanted_expectations
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
@@ -227,20 +229,32 @@ def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: p
 @task(name="expectations", cache_policy=NO_CACHE)
 def expectations(settings: Business, centres: list[Centre], days: list[date], as_of: date) -> dict[str, int]:
     """How many expectations of the summary hold, and how many do not; the Data Docs are written."""
-    summary = pl.concat([centre.read(SUMMARY, days) for centre in centres])
-    if summary.is_empty():
+    known = Known(
+        **{name: pl.concat([c.read(frame, wanted) for c in centres]) for name, frame, wanted in (
+            ("summary", SUMMARY, days), ("before", SUMMARY, _same_weekdays(days)), ("file_types", FILE_TYPES, days),
+            ("findings", FINDINGS, days), ("extracts", EXTRACTS, days),
+        )}
+    )  # fmt: skip
+    if known.summary.is_empty():
         get_run_logger().warning("nothing to expect anything of: the summary is empty")
         return {"met": 0, "failed": 0}
+    expected = Expected.model_validate(settings.expected)
     checked = great_expectations.check(
-        summary,
-        coverage_target=settings.coverage_target,
+        measure(known, expected),
+        wanted_expectations(expected, settings.coverage_target),
         as_of=as_of,
         docs_folder=settings.reports() / "data-docs",
     )
     for row in checked.filter(~pl.col("success")).iter_rows(named=True):
-        get_run_logger().warning("%s is not as expected: observed %s", row["column"], row["observed"])
+        get_run_logger().warning("%s: observed %s", row["description"], row["observed"])
     met = int(checked["success"].sum())
     return {"met": met, "failed": checked.height - met}
+
+
+def _same_weekdays(days: list[date]) -> list[date]:
+    """The same weekdays in the weeks before, as far as growth looks back."""
+    weeks = [day - timedelta(weeks=number) for day in days for number in range(1, WEEKS + 1)]
+    return sorted(set(weeks) - set(days))
 
 
 @task(name="report", cache_policy=NO_CACHE)

@@ -409,7 +409,27 @@ FILE_TYPES = Frame(
     },
 )
 
+MEASURED = Frame(
+    "measured",
+    "one business, site and day, as expectations look at it",
+    {
+        **SUMMARY.columns,
+        "rows_unaccounted": Column(pl.Int64, "rows neither read nor set aside"),
+        "calls_unaccounted": Column(pl.Int64, "calls neither complete, partial, missing nor excluded"),
+        "not_in_snapshot": Column(pl.Int64, "recordings on the source disk that no snapshot holds"),
+        "not_restored": Column(pl.Int64, "recordings in a snapshot that are not on the central disk"),
+        "not_published": Column(pl.Int64, "recordings on the central disk that the object store does not hold"),
+        "orphans": Column(pl.Int64, "recordings of no call"),
+        "orphan_share": Column(pl.Float64, "orphans / recordings"),
+        "other_types": Column(pl.Int64, "recordings of a kind that is not expected"),
+        "bytes_a_recording": Column(pl.Float64, "mean size of a recording, in bytes", nullable=True),
+        "usual": Column(pl.Float64, "median of the recordings on this weekday in the four weeks before", nullable=True),
+        "growth": Column(pl.Float64, "recordings / usual", nullable=True),
+    },
+)
+
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
+    MEASURED,
 )  # fmt: skip

@@ -395,9 +395,9 @@ def test_findings_are_the_same_whatever_the_order_of_rows_and_the_day(
 ) -> None:
     as_of = DAY + timedelta(days=days)
     told, first = found(rows, files, as_of=as_of), found(EVERY_CAUSE_ROWS, EVERY_CAUSE_FILES)
-    seen = ["first_seen", "last_seen"]
+    seen = ["first_seen", "last_seen", "status_since"]
     assert told.drop(seen).equals(first.drop(seen))
-    assert told.select(pl.col(seen).unique()).rows() == [(as_of, as_of)]
+    assert told.select(pl.col(seen).unique()).rows() == [(as_of, as_of, as_of)]
     assert sorted(told["kind"]) == [
         "call_duplicate", "match_ambiguous", "recording_duplicate", "recording_missing", "recording_missing",
         "recording_orphan", "recording_truncated",

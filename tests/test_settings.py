@@ -293,6 +293,31 @@ MISTAKES = {
         ["line 34", "expected ',' or ']'", "in line 33"],
     ),
     "quote that the file ends in": ("{env: TEAM_URL}", '{env: "TEAM_URL} # <-', ["a quote opens here"]),
+    "unknown name in expectations": (
+        "alerts:\n",
+        "expectations:\n  growthh: {at_least: 1} # <-\nalerts:\n",
+        ["nearest is growth"],
+    ),
+    "range that nothing fits": (
+        "alerts:\n",
+        "expectations:\n  growth: {at_least: 2, at_most: 1} # <-\nalerts:\n",
+        ["greater than at_most"],
+    ),
+    "rows of no dataset": (
+        "alerts:\n",
+        "expectations:\n  rows:\n    call: {at_least: 1} # <-\nalerts:\n",
+        ["nearest is calls"],
+    ),
+    "expectation that there is not": (
+        "alerts:\n",
+        "expectations:\n  own:\n  - {expect: expect_column_sum_between, arguments: {}, description: x} # <-\nalerts:\n",
+        ["nearest is expect_column_sum_to_be_between"],
+    ),
+    "expectation of a column that there is not": (
+        "alerts:\n",
+        "expectations:\n  own:\n  - {expect: expect_column_to_exist, arguments: {column: note}} # <-\nalerts:\n",
+        ["nearest is notes"],
+    ),
     "alias that is not defined": ("title: Shop", "title: *hunter2 # <-", ["quotes"]),
     "tag that is not known": ("title: Shop", "title: !hunter2 x # <-", ["quotes"]),
     "second document": ("alerts:\n", "--- # <-\nalerts:\n", ["second document"]),

@@ -148,6 +148,8 @@ def _one_type(member: object) -> str:
         return f"list of {_type(arguments[0])}"
     if get_origin(member) is dict:
         return f"names, each with {_type(arguments[1])}"
+    if member is Any:
+        return "any value"
     return _PLAIN[member] if isinstance(member, type) else str(member)
 
 
@@ -155,7 +157,10 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value: Any = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, BaseModel) or value in (None, "", [], {}, PydanticUndefined):
+    if isinstance(value, BaseModel):
+        given = value.model_dump(exclude_defaults=True)
+        return f"`{json.dumps(given)}`" if given and len(given) == len(value.model_dump(exclude_none=True)) else ""
+    if value in (None, "", [], {}, PydanticUndefined):
         return ""
     if isinstance(value, dict):
         return ", ".join(f"`{name}`" for name in value)

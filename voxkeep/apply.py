@@ -104,6 +104,7 @@ def _business(settings: Settings) -> Business:
         quiet_period_seconds=settings.quiet_period_seconds,
         backup_due_hours=settings.backup_due_hours,
         coverage_target=settings.coverage_target,
+        expected=settings.expectations.model_dump(mode="json"),
         has_workers=settings.schedules is not None,
         language=settings.language,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from reconcile.expected import Expected
 from reconcile.rules import DatasetRules, MatchingRules, NumberRules, Rules
 from voxkeep.secret import Secret
 from voxkeep.settings_checks import check_business, check_rules, check_sql
@@ -137,6 +138,9 @@ class Settings(_Strict):
         6, strict=True, ge=0, le=8784, description="Hours after the end of a day until its backup is overdue."
     )
     coverage_target: float = Field(0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete.")
+    expectations: Expected = Field(
+        default_factory=Expected, description="What each day of each site is expected to be."
+    )
     alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
     certificate_key: Secret | None = Field(
         None,

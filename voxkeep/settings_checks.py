@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo, available_timezones
 import polars as pl
 
 from blocks.errors import SettingsError
+from blocks.expectations import names
 from blocks.source import sql_of_day
 from reconcile.errors import RuleError
+from reconcile.expected import columns_of
 from reconcile.names import compile_template
 from voxkeep.settings_fields import Place
 from voxkeep.settings_mistakes import Content, Found, nearest
@@ -58,11 +60,30 @@ def check_business(content: Content) -> Iterator[tuple[Place, str]]:
                     ("sites", site, "dropped", dataset),
                     f"{dataset} is not among datasets{nearest(dataset, datasets)}",
                 )
+    yield from _expectations(_named(content.get("expectations")), datasets)
     if not sites:
         return
     for name, dataset in datasets.items():
         if isinstance(dataset, dict | None):
             yield from _origin(name, _named(dataset), sites)
+
+
+def _expectations(content: Content, datasets: Content) -> Found:
+    """Mistakes in what is expected: datasets, expectations and columns that there are not."""
+    rows, own = _named(content.get("rows")), content.get("own")
+    for dataset in rows:
+        if dataset not in datasets:
+            yield ("expectations", "rows", dataset), f"{dataset} is not among datasets{nearest(dataset, datasets)}"
+    known = columns_of(rows)
+    for number, one in enumerate(own if isinstance(own, list) else []):
+        place: Place = ("expectations", "own", number)
+        name, arguments = _named(one).get("expect"), _named(_named(one).get("arguments"))
+        if isinstance(name, str) and name not in names():
+            yield (*place, "expect"), f"Great Expectations has no {name}{nearest(name, names())}"
+        for argument, value in arguments.items():
+            for column in [value, *_texts(value)] if argument.startswith("column") else []:
+                if isinstance(column, str) and column not in known:
+                    yield (*place, "arguments", argument), f"there is no column {column}{nearest(column, known, few=0)}"
 
 
 def check_sql(content: Content, folder: Path) -> Iterator[tuple[Place, str]]:
