@@ -161,7 +161,7 @@ def test_measured_is_what_its_contract_says() -> None:
 
 
 def test_an_expectation_of_ones_own_that_cannot_be_is_told_by_its_words(tmp_path: Path) -> None:
-    own = Own(expect="expect_column_sum_to_be_between", arguments={"columnn": "notes"}, description="my own")
+    own = Own(expect="expect_column_sum_to_be_between", arguments={"pillar": "notes"}, description="my own")
     with pytest.raises(PermanentError, match=r"my own.*correct `expectations` in the settings"):
         checked(tmp_path, known(summary()), Expected(own=[own]))
 
