@@ -16,7 +16,7 @@ from rich.table import Table
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-_ROOMS = ("blocks", "flows", "reconcile", "voxkeep")
+_ROOMS = ("blocks", "flows", "listen", "reconcile", "voxkeep")
 
 
 def print_json(content: dict[str, Any]) -> None:

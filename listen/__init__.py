@@ -1,0 +1,1 @@
+"""Finding calls and hearing them: what people ask for, and the page where they do."""
