@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,17 @@ from pydantic import Field
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 
 _SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition that is there: its keys, where its object lies, and what changes whenever the object is replaced."""
+
+    business: str
+    site: str
+    day: date
+    path: str
+    version: str
 
 
 class Catalog(Block):
@@ -47,17 +59,20 @@ class Catalog(Block):
         default=None, description="Options of fsspec for this URL: keys, endpoint. A folder needs none."
     )
 
-    def write(self, frame: str, business: str, site: str, day: date, rows: pl.DataFrame) -> bool:
+    def write(
+        self, frame: str, business: str, site: str, day: date, rows: pl.DataFrame, *, group: int | None = None
+    ) -> bool:
         """Replace the partition by `rows`, sorted by the caller; False when it held just these bytes already.
 
-        A partition without rows is a partition too: it says that somebody looked.
+        A partition without rows is a partition too: it says that somebody looked. `group`: so many rows are read at
+        a time, where few of them will be looked for.
 
         Raises:
             PermanentError: the rows cannot be written there.
             TransientError: the store does not answer.
         """
         name = self._partition(frame, business, day, site)
-        content = _parquet(rows)
+        content = _parquet(rows, group)
         system, root = self._reach()
         target = f"{root}/{name}"
         with told("write to the catalog", name):
@@ -86,14 +101,32 @@ class Catalog(Block):
         self, frame: str, business: str, site: str | None, days: Iterable[date] | None, schema: pl.Schema
     ) -> pl.LazyFrame:
         """What `read` reads, lazily: of a folder, only the columns and row groups that are asked for."""
+        _, root = self._reach()
+        found = self._objects(frame, business, site, days)
+        partitions = [Partition(business, name, day, f"{root}/{path}", "") for day, name, path in found]
+        with told("read the catalog", f"{frame} of {business}"):
+            return self.open(partitions, schema)
+
+    def partitions(self, frame: str, business: str) -> list[Partition]:
+        """Every partition that is there, in order of day and site."""
+        base = f"{_part(frame)}/business={_part(business)}"
         system, root = self._reach()
-        paths = [f"{root}/{name}" for _, _, name in self._objects(frame, business, site, days)]
+        with told("read the catalog", base):
+            return [
+                Partition(business, name.removesuffix(_SUFFIX), date.fromisoformat(folder[4:]), path, version)
+                for folder in sorted(name for name in _names(system, f"{root}/{base}") if name.startswith("day="))
+                for name, path, version in _versions(system, f"{root}/{base}/{folder}")
+            ]
+
+    def open(self, partitions: Iterable[Partition], schema: pl.Schema) -> pl.LazyFrame:
+        """The rows of these partitions, lazily, as `scan` gives them; they must still be there."""
+        system, _ = self._reach()
+        paths = [partition.path for partition in partitions]
         if not paths:
             return schema.to_frame().lazy()
-        if isinstance(system, LocalFileSystem):
-            return _scan(paths, schema)
-        with told("read the catalog", f"{frame} of {business}"):
-            return _scan([system.cat_file(path) for path in paths], schema)
+        return _scan(
+            paths if isinstance(system, LocalFileSystem) else [system.cat_file(path) for path in paths], schema
+        )
 
     def sizes(self, frame: str, business: str, site: str, days: Iterable[date]) -> dict[date, int]:
         """Bytes of each partition that is there."""
@@ -179,10 +212,26 @@ def _names(system: AbstractFileSystem, folder: str) -> list[str]:
         return []
 
 
-def _parquet(rows: pl.DataFrame) -> bytes:
+def _versions(system: AbstractFileSystem, folder: str) -> list[tuple[str, str, str]]:
+    """Name, path and version of each object in a folder, in order."""
+    if isinstance(system, LocalFileSystem):
+        # A replaced file is another one, even where its time and size are the same.
+        with os.scandir(folder) as entries:
+            stats = [(entry.name, entry.path, entry.stat()) for entry in entries if entry.name.endswith(_SUFFIX)]
+        return sorted((name, path, f"{at.st_mtime_ns} {at.st_size} {at.st_ino}") for name, path, at in stats)
+    objects = [(PurePosixPath(found["name"]).name, found) for found in system.ls(folder, detail=True)]
+    marks = ("ETag", "mtime", "LastModified", "created", "size")
+    return sorted(
+        (name, found["name"], " ".join(str(found.get(mark)) for mark in marks))
+        for name, found in objects
+        if name.endswith(_SUFFIX)
+    )
+
+
+def _parquet(rows: pl.DataFrame, group: int | None) -> bytes:
     """The rows as Parquet; the same rows give the same bytes."""
     buffer = BytesIO()
-    rows.write_parquet(buffer, compression="zstd")
+    rows.write_parquet(buffer, compression="zstd", row_group_size=group)
     return buffer.getvalue()
 
 
@@ -195,6 +244,7 @@ def _scan(sources: list[str] | list[bytes], schema: pl.Schema) -> pl.LazyFrame:
         glob=False,
         missing_columns="insert",
         extra_columns="ignore",
+        cast_options=pl.ScanCastOptions(missing_struct_fields="insert", extra_struct_fields="ignore"),
     )
 
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import httpx
@@ -16,16 +15,19 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.elastic_bulk import Bulk
-from blocks.elastic_documents import MAPPING, READ, decoded, encoded, filters, in_partition
+from blocks.elastic_documents import MAPPING, ORDER, READ, decoded, encoded, filters, in_partition, sort_values
 from blocks.elastic_server import Server, part
 from blocks.errors import PermanentError
-from blocks.index import DOCUMENT_SCHEMA, LINK_SCHEMA, REJECTED_SCHEMA, CallQuery, Indexed, of_partition
+from blocks.index import LINK_SCHEMA, REJECTED_SCHEMA, Indexed, of_partition
+from blocks.query import CallQuery, Found, page_of
 from blocks.step import Action, Step
 
 # Documents that a thread encodes and writes at a time.
 _SLICE = 2048
 # Hits of a page: of whole documents, and of what is only ids.
 _PAGE, _LONG_PAGE = 1000, 10_000
+# So many indices are named in an address; of more, all are asked.
+_NAMED = 20
 _HELD_SCHEMA = pl.Schema({"call_uid": pl.String, "index": pl.String, "content": pl.String})
 _SETTINGS = {
     "index": {
@@ -55,7 +57,7 @@ class ElasticIndex(Block):
 
     Example:
         >>> index = ElasticIndex(url="https://elastic:9200", user="voxkeep", password="…", ca_file="/etc/ssl/ca.pem")
-        >>> index.search(CallQuery(business="meituan", number="15372388463", limit=20))
+        >>> index.search(CallQuery(businesses=("meituan",), number="15372388463", limit=20))
     """
 
     _block_type_name = "Voxkeep Elasticsearch index"
@@ -143,18 +145,15 @@ class ElasticIndex(Block):
         ]
         return pl.DataFrame(rows, schema=LINK_SCHEMA, orient="row").sort("call_uid", "recording_id")
 
-    def search(self, query: CallQuery) -> pl.DataFrame:
-        """The newest calls (`DOCUMENT_SCHEMA`) that fit, by started_at, newest first, then call_uid."""
-        order = [
-            {"started_us": {"order": "desc", "missing": "_last", "unmapped_type": "long"}},
-            {"call_uid": {"order": "asc", "unmapped_type": "keyword"}},
-        ]
-        index = _alias(query.business) if query.business else "calls-*"
+    def search(self, query: CallQuery) -> Found:
+        """The page of calls that the query asks for."""
+        wanted = _whole(filters(query)) | {"sort": ORDER, "track_total_hits": query.count_to + 1}
+        if query.after is not None:
+            wanted["search_after"] = sort_values(query.after)
         with self._server() as server:
-            if query.limit < 1:
-                return DOCUMENT_SCHEMA.to_frame()
-            hits = server.hits(index, _whole(filters(query)) | {"sort": order}, min(query.limit, _PAGE))
-            return decoded([hit["_source"] for hit in islice(hits, query.limit)])
+            found, fitting = server.first_hits(_aliases(query), wanted, query.limit + 1)
+        page = decoded([hit["_source"] for hit in found[: query.limit]])
+        return page_of(page, query, fitting, goes_on=len(found) > query.limit)
 
     def _write(
         self, server: Server, index: str, rows: pl.DataFrame, held: pl.DataFrame
@@ -221,6 +220,12 @@ class ElasticIndex(Block):
 
 def _alias(business: str) -> str:
     return f"calls-{business}"
+
+
+def _aliases(query: CallQuery) -> str:
+    """Where to look: among many, it is the query alone that says whose calls are wanted."""
+    aliases = [part(_alias(business)) for business in query.businesses or ()]
+    return ",".join(aliases) if 0 < len(aliases) <= _NAMED else "calls-*"
 
 
 def _template(business: str) -> dict[str, Any]:

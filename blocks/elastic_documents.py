@@ -2,8 +2,9 @@
 
 Beside the columns of `DOCUMENT_SCHEMA` a stored document has `attributes_json`, the attributes letter for letter (in
 `attributes` they are an object, for searching); `started_us`, the exact instant, for Elasticsearch's dates end at
-milliseconds; `number_parts`, every ending of every number, so that a part of a number is the beginning of one of
-them; and `content`, a hash by which an unchanged document is known.
+milliseconds; `number_parts` and `display_parts`, every ending of every number, so that a part of a number is the
+beginning of one of them; `note_words`, the words of the notes (blocks.words); and `content`, a hash by which an
+unchanged document is known.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -11,18 +12,22 @@ from typing import Any
 
 import polars as pl
 
-from blocks.index import DOCUMENT_SCHEMA, CallQuery
+from blocks.index import DOCUMENT_SCHEMA
+from blocks.query import CallQuery, Place
+from blocks.searchable import display_digits
+from blocks.words import phrases, set_apart, words_of
 
 # As many characters of each ending are kept; a longer part of a number is looked for letter by letter.
 _PART = 32
 # Counted up when the stored form changes, so that every document is written again.
-_FORM = 1
+_FORM = 2
 _KEYWORD = {"type": "keyword"}
 _LONG = {"type": "long"}
 _KEPT = {"type": "keyword", "index": False, "doc_values": False}
 _PROPERTIES: dict[str, Any] = {
     **dict.fromkeys(("call_uid", "business", "site", "dataset", "call_id", "leg", "content"), _KEYWORD),
-    **dict.fromkeys(("extension", "caller", "callee", "display_number", "numbers", "number_parts"), _KEYWORD),
+    **dict.fromkeys(("extension", "caller", "callee", "display_number", "numbers"), _KEYWORD),
+    **dict.fromkeys(("number_parts", "display_parts", "display_digits"), _KEYWORD),
     "day": {"type": "date", "format": "strict_date"},
     "started_at": {"type": "date"},
     "started_us": _LONG,
@@ -30,11 +35,11 @@ _PROPERTIES: dict[str, Any] = {
     # One field whatever the number of names: a value is found by `attributes.<name>`.
     "attributes": {"type": "flattened", "ignore_above": 8191},
     "attributes_json": _KEPT,
-    # The standard analyzer cuts Han text into characters, so a phrase of it is found by match_phrase.
-    "notes": {"type": "text"},
+    "notes": _KEPT,
+    "note_words": {"type": "text", "analyzer": "whitespace"},
     "recordings": {
         "properties": {
-            **dict.fromkeys(("recording_id", "container", "codec"), _KEYWORD),
+            **dict.fromkeys(("recording_id", "container", "codec", "state"), _KEYWORD),
             **dict.fromkeys(("key", "path", "sha256"), _KEPT),
             **dict.fromkeys(("duration_ms", "size"), _LONG),
         }
@@ -42,7 +47,7 @@ _PROPERTIES: dict[str, Any] = {
 }
 MAPPING: dict[str, Any] = {
     "dynamic": "false",
-    "_source": {"excludes": ["number_parts"]},
+    "_source": {"excludes": ["number_parts", "display_parts", "display_digits", "note_words"]},
     "properties": _PROPERTIES,
 }
 # What is read back of a document, as it stands in its JSON.
@@ -67,17 +72,32 @@ def encoded(documents: pl.DataFrame) -> pl.DataFrame:
         documents.select("call_uid", plain.struct.json_encode().alias("plain"), _searchable("attributes"))
         .with_columns(
             pl.concat_str(pl.lit(f"{_FORM}-"), pl.col("plain").hash()).alias("content"),
-            pl.struct(_number_parts(documents["numbers"])).struct.json_encode().alias("parts"),
+            _derived(documents).struct.json_encode().alias("derived"),
         )
         .select("call_uid", "content", _line().alias("line"))
     )
 
 
+def _derived(documents: pl.DataFrame) -> pl.Series:
+    """What is looked for and never read back."""
+    digits = documents.select(display_digits().alias("digits"))["digits"]
+    shown = digits.to_frame().select(pl.concat_list("digits").list.drop_nulls())["digits"]
+    words = words_of(documents["notes"]).to_frame("words").select(set_apart(pl.col("words")))["words"]
+    return pl.DataFrame(
+        [
+            _parts(documents["numbers"]).alias("number_parts"),
+            _parts(shown).alias("display_parts"),
+            digits.alias("display_digits"),
+            words.alias("note_words"),
+        ]
+    ).to_struct()
+
+
 def _line() -> pl.Expr:
-    """One JSON object of content, attributes and the members of parts and plain."""
-    parts = pl.col("parts").str.strip_prefix("{").str.strip_suffix("}")
+    """One JSON object of content, attributes and the members of derived and plain."""
+    members = pl.col("derived").str.strip_prefix("{").str.strip_suffix("}")
     plain = pl.col("plain").str.strip_prefix("{")
-    named = (('{"content":"', "content"), ('","attributes":', "attributes"), (",", parts), (",", plain))
+    named = (('{"content":"', "content"), ('","attributes":', "attributes"), (",", members), (",", plain))
     return pl.concat_str(*(part for name, value in named for part in (pl.lit(name), value)))
 
 
@@ -90,7 +110,7 @@ def _searchable(name: str) -> pl.Expr:
     return pl.coalesce(whole, as_string).fill_null("null").alias(name)
 
 
-def _number_parts(numbers: pl.Series) -> pl.Series:
+def _parts(numbers: pl.Series) -> pl.Series:
     """Every ending of every number, cut at `_PART` characters."""
     texts = numbers.to_frame("text").with_row_index("row").explode("text", empty_as_null=True)
     starts = pl.int_ranges(0, pl.col("text").str.len_chars().fill_null(0)).alias("start")
@@ -101,7 +121,7 @@ def _number_parts(numbers: pl.Series) -> pl.Series:
         .agg("text")
     )
     rows = numbers.to_frame("numbers").with_row_index("row").join(found, on="row", how="left", maintain_order="left")
-    return rows["text"].alias("number_parts")
+    return rows["text"]
 
 
 def decoded(sources: list[dict[str, Any]]) -> pl.DataFrame:
@@ -117,27 +137,75 @@ def _instant() -> pl.DataType:
 
 def filters(query: CallQuery) -> list[dict[str, Any]]:
     """What a document must fulfil, as Elasticsearch is asked for it."""
-    names = ("business", "site", "call_uid", "call_id", "display_number", "extension")
+    return [*_of_the_call(query), *_of_its_texts(query), *_of_its_recordings(query)]
+
+
+def _of_the_call(query: CallQuery) -> list[dict[str, Any]]:
+    among = {"business": query.businesses, "site": query.sites, "call_uid": query.call_uids}
     found: list[dict[str, Any]] = [
-        {"term": {name: value}} for name in names if (value := getattr(query, name)) is not None
+        {"terms": {name: list(values)}} for name, values in among.items() if values is not None
     ]
+    exact = {"call_id": query.call_id, "extension": query.extension}
+    found += [{"term": {name: value}} for name, value in exact.items() if value is not None]
+    seconds = _range("talk_seconds", gte=query.min_seconds, lte=query.max_seconds)
+    instants = _range("started_us", gte=_microseconds(query.start), lt=_microseconds(query.end))
+    return [*found, *seconds, *instants]
+
+
+def _of_its_texts(query: CallQuery) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [{"term": {f"attributes.{name}": value}} for name, value in query.attributes]
     if query.number:
-        found.append(_holds(query.number))
-    if query.start is not None:
-        found.append({"range": {"started_us": {"gte": _microseconds(query.start)}}})
-    if query.end is not None:
-        found.append({"range": {"started_us": {"lt": _microseconds(query.end)}}})
+        found.append(_holds("number_parts", "numbers", query.number))
+    if query.display_number is not None:
+        found.append(_holds("display_parts", "display_digits", query.display_number))
+    looked_for = phrases(query.words or "")
+    if looked_for is None:
+        return [{"match_none": {}}]
+    return [*found, *({"match_phrase": {"note_words": _set_apart(phrase)}} for phrase in looked_for)]
+
+
+def _of_its_recordings(query: CallQuery) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     if query.has_recording is not None:
         has = {"exists": {"field": "recordings.recording_id"}}
         found.append(has if query.has_recording else {"bool": {"must_not": has}})
+    if query.recording_state is not None:
+        found.append({"term": {"recordings.state": query.recording_state}})
     return found
 
 
-def _holds(part: str) -> dict[str, Any]:
+def _range(name: str, **bounds: float | None) -> list[dict[str, Any]]:
+    given = {bound: value for bound, value in bounds.items() if value is not None}
+    return [{"range": {name: given}}] if given else []
+
+
+def _holds(parts: str, whole: str, part: str) -> dict[str, Any]:
+    """The condition that `part` stands in one of the values of the field `whole`, of which `parts` has the endings."""
+    if not part:
+        return {"exists": {"field": whole}}
     if len(part) <= _PART:
-        return {"prefix": {"number_parts": part}}
+        return {"prefix": {parts: part}}
     literal = "".join(f"\\{letter}" if letter in "\\*?" else letter for letter in part)
-    return {"wildcard": {"numbers": f"*{literal}*"}}
+    return {"wildcard": {whole: f"*{literal}*"}}
+
+
+def _set_apart(phrase: str) -> str:
+    return str(pl.select(set_apart(pl.lit(phrase))).item())
+
+
+# The order of every answer, and the place in it where a page ended.
+ORDER = [
+    {"started_us": {"order": "desc", "missing": "_last", "unmapped_type": "long"}},
+    {"call_uid": {"order": "asc", "unmapped_type": "keyword"}},
+]
+# What Elasticsearch takes for the start of a call that has none.
+_NO_START = -(2**63)
+
+
+def sort_values(after: Place) -> list[Any]:
+    """The place as Elasticsearch knows it."""
+    started_at, call_uid = after
+    return [_NO_START if started_at is None else _microseconds(started_at), call_uid]
 
 
 def in_partition(business: str, site: str, days: list[date]) -> list[dict[str, Any]]:
@@ -149,5 +217,7 @@ def in_partition(business: str, site: str, days: list[date]) -> list[dict[str, A
     ]
 
 
-def _microseconds(instant: datetime) -> int:
+def _microseconds(instant: datetime | None) -> int | None:
+    if instant is None:
+        return None
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -17,6 +17,8 @@ _NO_ENTRY = (401, 403)
 _KEEP = "2m"
 # A new index takes a moment until it can be searched.
 _SHARDS_SECONDS = 20.0
+# So many hits come in one answer, if nobody has changed what Elasticsearch allows.
+_AT_ONCE = 10_000
 
 
 class Server:
@@ -99,13 +101,31 @@ class Server:
         finally:
             self.ask("DELETE", "_pit", {"id": point}, absent=True)
 
-    def _point_in_time(self, index: str) -> str:
-        """The id of the index as it is now; of one that was made a moment ago, as soon as its shards are there."""
-        path, give_up = f"{index}/_pit", time.monotonic() + _SHARDS_SECONDS
+    def first_hits(self, index: str, search: dict[str, Any], most: int) -> tuple[list[dict[str, Any]], int]:
+        """The first hits of a search that has an order, and how many it counted; none where there is no index."""
+        found: list[dict[str, Any]] = []
+        fitting = 0
         while True:
-            status, answer = self.send("POST", path, parameters={"keep_alive": _KEEP, "ignore_unavailable": "true"})
+            size = min(most - len(found), _AT_ONCE)
+            parameters = {"ignore_unavailable": "true", "allow_partial_search_results": "false"}
+            answer = self._patiently(f"{index}/_search", search | {"size": size}, parameters)["hits"]
+            fitting = fitting or answer["total"]["value"]
+            found += answer["hits"]
+            if len(answer["hits"]) < size or len(found) >= most:
+                return found, fitting
+            search = search | {"search_after": found[-1]["sort"]}
+
+    def _point_in_time(self, index: str) -> str:
+        """The id of the index as it is now."""
+        return str(self._patiently(f"{index}/_pit", None, {"keep_alive": _KEEP, "ignore_unavailable": "true"})["id"])
+
+    def _patiently(self, path: str, body: object, parameters: dict[str, str]) -> dict[str, Any]:
+        """The answer to a POST; of an index that was made a moment ago, as soon as its shards are there."""
+        give_up = time.monotonic() + _SHARDS_SECONDS
+        while True:
+            status, answer = self.send("POST", path, body, parameters=parameters)
             if status < httpx.codes.BAD_REQUEST:
-                return str(answer["id"])
+                return answer
             if status not in BUSY or time.monotonic() > give_up:
                 raise self.refusal(f"POST {path}", status, answer)
             time.sleep(0.2)

@@ -1,6 +1,6 @@
 """The call index over Parquet: the documents that people search, one per call leg."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,8 +9,11 @@ from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
-from blocks.catalog import Catalog, told
+from blocks.catalog import Catalog, Partition, told
 from blocks.errors import PermanentError
+from blocks.hot import Hot
+from blocks.query import CallQuery, Found, newest, page_of
+from blocks.searchable import DERIVED_SCHEMA, OWN, after, conditions, derived
 
 _FRAME = "documents"
 _INSTANT = pl.Datetime("us", "UTC")
@@ -47,6 +50,7 @@ DOCUMENT_SCHEMA = pl.Schema(
                         "duration_ms": pl.Int64(),
                         "size": pl.Int64(),
                         "sha256": pl.String(),
+                        "state": pl.String(),
                     }
                 )
             ),
@@ -65,31 +69,15 @@ REJECTED_SCHEMA = pl.Schema(
         ("document", pl.String()),
     ]
 )
+# What a search looks at.
+_NARROW_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in OWN} | dict(DERIVED_SCHEMA))
+_HOT = Hot()
 # What finds a document again, and what it is sorted by.
 _HIT_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")})
+# Documents that are read at a time, where few are wanted.
+_GROUP = 1024
 # A business day begins and ends at most this far from the day of the same name in UTC.
 _ZONES = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class CallQuery:
-    """What somebody looks for; a field that is None does not narrow the search.
-
-    `number` is normalised (reconcile.numbers) and may be a part of a caller's, callee's or display number.
-    `start` and `end` bound the start of the call: [start, end).
-    """
-
-    business: str | None = None
-    site: str | None = None
-    call_uid: str | None = None
-    call_id: str | None = None
-    number: str | None = None
-    display_number: str | None = None
-    extension: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    has_recording: bool | None = None
-    limit: int = 100
 
 
 @dataclass(frozen=True)
@@ -132,7 +120,7 @@ class CatalogIndex(Block):
 
     Example:
         >>> index = CatalogIndex(url="/srv/voxkeep/catalog")
-        >>> index.search(CallQuery(business="meituan", number="15372388463", limit=20))
+        >>> index.search(CallQuery(businesses=("meituan",), number="15372388463", limit=20))
     """
 
     _block_type_name = "Voxkeep call index"
@@ -160,7 +148,9 @@ class CatalogIndex(Block):
             PermanentError: a column is missing or has another dtype, or they cannot be written there.
         """
         rows = of_partition(documents, business, site, day)
-        return Indexed(self._catalog().write(_FRAME, business, site, day, rows), REJECTED_SCHEMA.to_frame())
+        kept = pl.concat([rows, derived(rows)], how="horizontal")
+        changed = self._catalog().write(_FRAME, business, site, day, kept, group=_GROUP)
+        return Indexed(changed, REJECTED_SCHEMA.to_frame())
 
     def documents(self, business: str, site: str, day: date) -> pl.DataFrame:
         """All that the index holds of the partition (`DOCUMENT_SCHEMA`)."""
@@ -179,67 +169,66 @@ class CatalogIndex(Block):
                 .collect()
             )
 
-    def search(self, query: CallQuery) -> pl.DataFrame:
-        """The newest calls (`DOCUMENT_SCHEMA`) that fit, by started_at, newest first, then call_uid."""
+    def search(self, query: CallQuery) -> Found:
+        """The page of calls that the query asks for; its count ends as soon as it is known to be too many."""
         catalog = self._catalog()
-        hits = _HIT_SCHEMA.to_frame()
-        with told("search the call index", query.business or "all businesses"):
-            for days in _batches(self._days(catalog, query)):
-                if hits.height >= query.limit and _is_settled(hits, before=days[0]):
+        hits, fitting = _HIT_SCHEMA.to_frame(), 0
+        with told("search the call index", self.url):
+            partitions = self._partitions(catalog, query)
+            for batch in _batches(sorted({one.day for one in partitions}, reverse=True)):
+                is_counted = fitting > query.count_to
+                if is_counted and hits.height > query.limit and _is_settled(hits, before=batch[0]):
                     break
-                hits = _newest(pl.concat([hits.lazy(), self._hits(catalog, query, days)]), query.limit).collect()
-            return _newest(self._documents(catalog, hits), query.limit).collect()
+                looked_at = [one for one in partitions if one.day in batch]
+                fits = self._fitting(catalog, query, looked_at)
+                fitting += fits.height
+                hits = newest(pl.concat([hits, fits.filter(after(query))]).lazy(), query.limit + 1).collect()
+            documents = self._documents(catalog, hits.head(query.limit), partitions)
+        return page_of(documents, query, fitting, goes_on=hits.height > query.limit)
 
-    def _days(self, catalog: Catalog, query: CallQuery) -> list[date]:
-        """The days that can hold what is looked for, newest first."""
-        businesses = [query.business] if query.business else catalog.businesses()
+    def _partitions(self, catalog: Catalog, query: CallQuery) -> list[Partition]:
+        """The partitions that can hold what is looked for."""
+        businesses = catalog.businesses() if query.businesses is None else query.businesses
         first = (query.start - _ZONES).date() if query.start else date.min
         last = (query.end + _ZONES).date() if query.end else date.max
-        days = {day for business in businesses for day in catalog.days(_FRAME, business, query.site)}
-        return sorted((day for day in days if first <= day <= last), reverse=True)
-
-    def _hits(self, catalog: Catalog, query: CallQuery, days: list[date]) -> pl.LazyFrame:
-        """Where the calls of these days that fit are (`_HIT_SCHEMA`): only the columns it takes are read."""
-        businesses = [query.business] if query.business else catalog.businesses()
-        scans = [catalog.scan(_FRAME, business, query.site, days, DOCUMENT_SCHEMA) for business in businesses]
-        return pl.concat(scans).filter(*_conditions(query)).select(_HIT_SCHEMA.names())
-
-    def _documents(self, catalog: Catalog, hits: pl.DataFrame) -> pl.LazyFrame:
-        """The whole documents, read only from the partitions that hold them."""
-        uids = hits["call_uid"].implode()
-        scans = [
-            catalog.scan(_FRAME, business, site, partition["day"], DOCUMENT_SCHEMA)
-            for (business, site), partition in hits.group_by("business", "site")
+        return [
+            one
+            for business in dict.fromkeys(businesses)
+            for one in catalog.partitions(_FRAME, business)
+            if first <= one.day <= last and (query.sites is None or one.site in query.sites)
         ]
-        return pl.concat([DOCUMENT_SCHEMA.to_frame().lazy(), *scans]).filter(pl.col("call_uid").is_in(uids))
+
+    def _fitting(self, catalog: Catalog, query: CallQuery, partitions: Sequence[Partition]) -> pl.DataFrame:
+        """Where the calls of these partitions that fit are (`_HIT_SCHEMA`)."""
+        frames = _HOT.frames(partitions, lambda missing: [_narrow(catalog, one) for one in missing])
+        looked_at = pl.concat([_NARROW_SCHEMA.to_frame(), *frames], rechunk=False)
+        return looked_at.lazy().filter(*conditions(query)).select(_HIT_SCHEMA.names()).collect()
+
+    def _documents(self, catalog: Catalog, hits: pl.DataFrame, partitions: Sequence[Partition]) -> pl.DataFrame:
+        """The whole documents, in order, read only from the partitions that hold them."""
+        wanted = {key: part["call_uid"] for key, part in hits.group_by("business", "site", "day")}
+        found = [
+            catalog.open([one], DOCUMENT_SCHEMA).filter(pl.col("call_uid").is_in(wanted[keys].implode()))
+            for one in partitions
+            if (keys := (one.business, one.site, one.day)) in wanted
+        ]
+        return newest(pl.concat([DOCUMENT_SCHEMA.to_frame().lazy(), *found]), hits.height).collect()
 
     def _catalog(self) -> Catalog:
         return Catalog(url=self.url, storage_options=self.storage_options)
 
 
-def _conditions(query: CallQuery) -> list[pl.Expr]:
-    """What a document must fulfil; nothing where the query does not say."""
-    exact = {name: getattr(query, name) for name in ("call_uid", "call_id", "display_number", "extension")}
-    conditions = [pl.col(name) == value for name, value in exact.items() if value is not None]
-    if query.start is not None:
-        conditions.append(pl.col("started_at") >= query.start)
-    if query.end is not None:
-        conditions.append(pl.col("started_at") < query.end)
-    if query.number is not None:
-        # Joined by what no number contains, so that a match never spans two of them.
-        conditions.append(pl.col("numbers").list.join("\n").str.contains(query.number, literal=True))
-    if query.has_recording is not None:
-        conditions.append((pl.col("recordings").list.len() > 0) == query.has_recording)
-    return conditions
-
-
-def _newest(calls: pl.LazyFrame, limit: int) -> pl.LazyFrame:
-    order = ["started_at", "call_uid"]
-    return calls.sort(order, descending=[True, False], nulls_last=True).head(limit)
+def _narrow(catalog: Catalog, partition: Partition) -> pl.DataFrame:
+    """The columns of a partition that searches look at; of an older file, they are made now."""
+    rows = catalog.open([partition], _NARROW_SCHEMA).collect()
+    if rows.height and rows["number_lines"].null_count() == rows.height:
+        documents = catalog.open([partition], DOCUMENT_SCHEMA).collect()
+        rows = pl.concat([documents.select(OWN), derived(documents)], how="horizontal")
+    return rows
 
 
 def _batches(days: list[date]) -> Iterator[list[date]]:
-    """The days in batches that double, so that the newest calls are found without opening years of files."""
+    """The days in batches that double, so that the newest calls are found without looking at years."""
     start, size = 0, 1
     while start < len(days):
         yield days[start : start + size]

@@ -8,7 +8,7 @@ from reconcile.recordings import object_key
 from reconcile.rules import NumberRules
 from reconcile.text import filled
 
-_RECORDING = ("recording_id", "key", "path", "container", "codec", "duration_ms", "size", "sha256")
+_RECORDING = ("recording_id", "key", "path", "container", "codec", "duration_ms", "size", "sha256", "state")
 
 
 def documents(

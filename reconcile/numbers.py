@@ -1,26 +1,43 @@
 """Telephone numbers, made comparable: the same line written in two ways becomes the same text."""
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 import polars as pl
 
 from reconcile.rules import NumberRules
 
+# So many digits remain of a number that a prefix is taken off, and of a part of one that somebody looks for.
+_REMAIN, _REMAIN_OF_PART = 7, 4
 
-def normalised(number: pl.Expr, rules: NumberRules) -> pl.Expr:
+
+def normalised(number: pl.Expr, rules: NumberRules, remain: int = _REMAIN) -> pl.Expr:
     """The number as digits only, without access code, own country's code and trunk prefix; null where it has none.
 
     `+86 153-7238 8463`, `0086…`, `015372388463` and `15372388463` all become `15372388463`. A mask (`*`, `x`)
-    stays, as `*`. A prefix is taken off only where at least seven digits remain, so that short numbers survive.
+    stays, as `*`. A prefix is taken off only where at least `remain` digits do, so that short numbers survive.
     """
     text = number.str.replace_all(r"[\s\-().]", "").str.replace_all(r"[xX*＊]", "*")
     for prefixes in (rules.access_codes, rules.country_codes, rules.trunk_prefixes):
         if prefixes:
-            text = _without_prefix(text, prefixes)
+            text = _without_prefix(text, prefixes, remain)
     digits = text.str.replace_all(r"[^0-9*]", "")
     return pl.when(digits.str.contains("[0-9]")).then(digits)
 
 
-def _without_prefix(text: pl.Expr, prefixes: list[str]) -> pl.Expr:
+def searched(typed: str, rules: Iterable[NumberRules]) -> str:
+    """What to look for in normalised numbers, of a number or a part of one however it was typed: digits, or `typed`.
+
+    Taking prefixes off leaves an ending. So of the forms that the businesses' rules give, the shortest is a part of all
+    others, and finds in each business whatever its own form would find. Of a part, a prefix is taken off already where
+    four digits remain: `0216123` finds `02161234567`, which is kept as `2161234567`. It may find more, never less.
+    """
+    plain = unicodedata.normalize("NFKC", typed).strip()
+    forms = [pl.select(normalised(pl.lit(plain), each, _REMAIN_OF_PART)).item() for each in rules]
+    return min((form for form in forms if form), key=len, default=plain)
+
+
+def _without_prefix(text: pl.Expr, prefixes: list[str], remain: int) -> pl.Expr:
     escaped = "|".join(re.escape(prefix) for prefix in sorted(prefixes, key=len, reverse=True))
-    return text.str.replace(f"^(?:{escaped})([0-9*]{{7,}})$", "${1}")
+    return text.str.replace(f"^(?:{escaped})([0-9*]{{{remain},}})$", "${1}")

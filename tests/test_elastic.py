@@ -23,7 +23,8 @@ from test_index import DAY, NOON, document, found, frame, recording
 
 from blocks.elastic import ElasticIndex
 from blocks.errors import SettingsError, TransientError
-from blocks.index import CallQuery, CatalogIndex
+from blocks.index import CatalogIndex
+from blocks.query import CallQuery
 from deploy.servers.elasticsearch import USER, Elasticsearch
 from deploy.servers.process import free_port
 from flows.backup import backup
@@ -88,9 +89,9 @@ PARTS = st.sampled_from(["2049", "153723884", "4", "1" * 33, "*", "?", "\\", "5*
 INSTANTS = st.integers(-3_000_000, 3_000_000).map(lambda us: NOON + timedelta(microseconds=us))
 QUERIES = st.builds(
     CallQuery,
-    business=st.sampled_from([None, "meituan", "other"]),
-    site=st.sampled_from([None, None, "cq", "wh"]),
-    call_uid=st.sampled_from([None, None, None, "007"]),
+    businesses=st.sampled_from([None, None, ("meituan",), ("meituan", "other"), ("other",), ()]),
+    sites=st.sampled_from([None, None, None, ("cq",), ("wh",), ("wh", "cq")]),
+    call_uids=st.sampled_from([None, None, None, None, ("007", "008", "x")]),
     call_id=st.sampled_from([None, None, None, "c3"]),
     number=st.none() | PARTS,
     display_number=st.sampled_from([None, None, "02161234", "5*3?7\\2"]),
@@ -109,7 +110,9 @@ def test_any_search_finds_the_same_documents_in_the_same_order(
 ) -> None:
     elastic, parquet = both
     expected = parquet.search(query)
-    assert elastic.search(query).rows() == expected.rows()
+    found = elastic.search(query)
+    assert found.calls.rows() == expected.calls.rows()
+    assert (found.total, found.exact, found.after) == (expected.total, expected.exact, expected.after)
 
 
 def test_documents_and_links_are_the_same_letter_for_letter(both: tuple[ElasticIndex, CatalogIndex]) -> None:

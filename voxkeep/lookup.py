@@ -1,133 +1,25 @@
-"""Finding calls, fetching recordings, and how things stand: all from catalog, index and store."""
+"""Fetching recordings, and how things stand: all from catalog, index and store."""
 
 import hashlib
-import json
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from rich.table import Table
 
 from blocks.catalog import Catalog
-from blocks.errors import PermanentError, SettingsError
-from blocks.index import CallQuery
+from blocks.errors import PermanentError
+from blocks.query import CallQuery
 from blocks.store import ObjectStore
 from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY
-from reconcile.numbers import normalised
 from voxkeep.console import table
-from voxkeep.remembered import remembered, remembered_business
+from voxkeep.search import Wanted, businesses, find_calls
 from voxkeep.services import places
 from voxkeep.settings import Settings
 
 # So many days back `status` looks for the last backup and for what is open.
 STATUS_DAYS = 31
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What `voxkeep find` was asked for; times without zone are the business's."""
-
-    number: str | None = None
-    business: str | None = None
-    site: str | None = None
-    display_number: str | None = None
-    extension: str | None = None
-    call_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int = 50
-
-
-def find_calls(home: Path, wanted: Wanted) -> list[dict[str, Any]]:
-    """The calls wanted, newest first, each with its recordings."""
-    if not any((wanted.number, wanted.display_number, wanted.extension, wanted.call_id, wanted.since, wanted.until)):
-        raise SettingsError(
-            operation="find calls",
-            subject="no condition",
-            cause="that would be every call",
-            remedy="give a number, --display-number, --extension, --call, --since or --until",
-        )
-    found = [_find_in(settings, wanted) for settings in _businesses(home, wanted.business)]
-    rows = [row for rows in found for row in rows]
-    return sorted(rows, key=lambda row: row["started_at"] or "", reverse=True)[: wanted.limit]
-
-
-def _businesses(home: Path, business: str | None) -> list[Settings]:
-    if business:
-        return [remembered_business(home, business)]
-    known = list(remembered(home).values())
-    if not known:
-        remembered_business(home, "any")
-    return known
-
-
-def _find_in(settings: Settings, wanted: Wanted) -> list[dict[str, Any]]:
-    zone = ZoneInfo(settings.time_zone)
-    query = CallQuery(
-        business=settings.business,
-        site=wanted.site,
-        number=_plain(settings, wanted.number),
-        display_number=wanted.display_number,
-        extension=wanted.extension,
-        call_id=wanted.call_id,
-        start=wanted.since.replace(tzinfo=zone) if wanted.since else None,
-        end=wanted.until.replace(tzinfo=zone) if wanted.until else None,
-        limit=wanted.limit,
-    )
-    return [_call(row, zone) for row in places(settings).index.search(query).iter_rows(named=True)]
-
-
-def _plain(settings: Settings, number: str | None) -> str | None:
-    if number is None:
-        return None
-    return str(pl.select(normalised(pl.lit(number), settings.numbers)).item() or number)
-
-
-def _call(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """One document as people and machines read it: local times, attributes and notes unpacked."""
-    started = row["started_at"]
-    return {
-        **{
-            name: row[name]
-            for name in (
-                "business",
-                "site",
-                "day",
-                "call_id",
-                "leg",
-                "call_uid",
-                "talk_seconds",
-                "extension",
-                "caller",
-                "callee",
-                "display_number",
-            )
-        },
-        "started_at": started.astimezone(zone).isoformat() if started else None,
-        "attributes": json.loads(row["attributes"]),
-        "notes": json.loads(row["notes"]),
-        "recordings": row["recordings"],
-    }
-
-
-def show_calls(calls: list[dict[str, Any]]) -> Table:
-    """The calls as a table."""
-    rows = [
-        [
-            call["call_id"],
-            (call["started_at"] or "")[:19].replace("T", " "),
-            call["extension"] or "",
-            call["callee"] or call["caller"] or "",
-            f"{call['talk_seconds'] or 0:g} s",
-            len(call["recordings"]),
-        ]
-        for call in calls
-    ]
-    title = f"calls: {len(calls)}; hear one with `voxkeep get CALL --out FILE`" if calls else "no call fits"
-    return table(title, ["call", "started", "ext.", "number", "talked", "rec."], rows)
 
 
 def get_recordings(home: Path, call: str, target: Path, business: str | None) -> list[dict[str, Any]]:
@@ -137,7 +29,7 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
         PermanentError: there is no such call, it has no recording, or several and `target` is no folder, or what the
             store holds is not what the source had.
     """
-    found = find_calls(home, Wanted(call_id=call, business=business))
+    found = find_calls(home, Wanted(CallQuery(call_id=call), business), everything=True).calls
     recordings = {r["recording_id"]: (c["business"], r) for c in found for r in c["recordings"]}
     if not recordings:
         cause = "no call has this id" if not found else "the call has no recording"
@@ -155,7 +47,7 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
             cause=f"it has {len(recordings)} recordings",
             remedy=f"name a folder that exists: --out {target.parent}",
         )
-    stores = {settings.business: places(settings).store for settings in _businesses(home, business)}
+    stores = {settings.business: places(settings).store for settings in businesses(home, business)}
     written = []
     for owner, recording in recordings.values():
         file = target / Path(recording["path"]).name if into_folder else target
@@ -185,7 +77,7 @@ def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[st
 
 def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
     """Every business and site: last backup, calls complete, findings open, alerts that wait."""
-    return {settings.business: _status_of(settings, until) for settings in _businesses(home, None)}
+    return {settings.business: _status_of(settings, until) for settings in businesses(home, None)}
 
 
 def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pydantic import ByteSize, TypeAdapter
 from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
 from voxkeep.server import no_heartbeat, use_cluster, use_home
 
+# Calls that are read at a time where all are wanted.
+_EXPORTED = 1000
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
 FLOWS = {
@@ -103,6 +105,14 @@ def _bytes(text: str) -> int:
         return int(TypeAdapter(ByteSize).validate_python(text))
     except ValueError as error:
         raise typer.BadParameter(f"{text} is no size, such as 1GiB") from error
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    """The two sides of `name=value`."""
+    name, sign, value = text.partition("=")
+    if not (sign and name.strip() and value.strip()):
+        raise typer.BadParameter(f"{text} is not NAME=VALUE, such as case=K7")
+    return name, value
 
 
 def _one_day(day: datetime | None) -> date | None:
@@ -384,28 +394,73 @@ def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
     print_json(found) if json else out.print(show_status(found))
 
 
-@app.command(epilog="Example: [bold]voxkeep find 15372388463 --since 2021-01-31[/]")
+@app.command(epilog="Example: [bold]voxkeep find 15372388463 --since 2021-01-31 --words 还款[/]")
 def find(
-    number: Annotated[str | None, typer.Argument(help="Telephone number, however it is written.")] = None,
+    number: Annotated[
+        str | None, typer.Argument(help="Telephone number or a part of one, however it is written.")
+    ] = None,
     business: Annotated[str | None, typer.Option(help="Only this business.")] = None,
     site: Site = None,
-    display_number: Annotated[str | None, typer.Option(help="Number shown to the customer.")] = None,
+    display_number: Annotated[str | None, typer.Option(help="Number shown to the customer, or a part of it.")] = None,
     extension: Annotated[str | None, typer.Option(help="The agent's line.")] = None,
     call: Annotated[str | None, typer.Option("--call", help="Id of the call.")] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE of any other column, e.g. case=K7; may be given several times: all must fit."),
+    ] = None,
+    words: Annotated[
+        str | None, typer.Option(help="Words, or Chinese phrases, that all stand in the notes; blanks between them.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(help="Started at or after; local time of the business.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Started before; local time of the business.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    min_seconds: Annotated[float | None, typer.Option(help="Talked at least so long.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Talked at most so long.")] = None,
+    recording: Annotated[
+        bool | None, typer.Option("--with-recording/--without-recording", help="Only calls with one, or without.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--recording-state", help="With a recording that is ok, empty, truncated, …")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many at a time.")] = 50,
+    after: Annotated[str | None, typer.Option(help="The next ones: what the page before ended with.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that fit, however many.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write them into this file, for a spreadsheet.")] = None,
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Find calls, newest first."""
-    use_home(home)
-    from voxkeep.lookup import Wanted, find_calls, show_calls  # noqa: PLC0415
+    """Find calls, newest first; all that is given must fit.
 
-    wanted = Wanted(number, business, site, display_number, extension, call, since, until, limit)
-    found = find_calls(home, wanted)
-    print_json({"calls": found}) if json else out.print(show_calls(found))
-    raise typer.Exit(COMPLETE if found else INCOMPLETE)
+    Exit code 0: there are some; 1: no call fits; 2: it could not run.
+    """
+    use_home(home)
+    from blocks.query import CallQuery  # noqa: PLC0415
+    from voxkeep.search import Wanted, export_calls, find_calls, read_place, show_calls  # noqa: PLC0415
+
+    query = CallQuery(
+        sites=(site,) if site else None,
+        call_id=call,
+        number=number,
+        display_number=display_number,
+        extension=extension,
+        attributes=tuple(map(_name_and_value, attribute or [])),
+        words=words,
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        has_recording=recording,
+        recording_state=state,
+        after=read_place(after) if after else None,
+        limit=_EXPORTED if everything else limit,
+    )
+    wanted = Wanted(query, business, since, until)
+    if csv:
+        count = export_calls(home, wanted, csv, everything=everything)
+        print_json({"file": str(csv), "calls": count}) if json else out.print(f"{count:,} calls: {csv}", markup=False)
+        raise typer.Exit(COMPLETE if count else INCOMPLETE)
+    hits = find_calls(home, wanted, everything=everything)
+    print_json(hits.plain()) if json else out.print(show_calls(hits))
+    if hits.after and not json:
+        out.print(f"more: --after {hits.after}", markup=False, soft_wrap=True)
+    raise typer.Exit(COMPLETE if hits.calls else INCOMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep get 202101310000000017 --out call.wav[/]")
