@@ -10,7 +10,7 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test test-long mutants lint format docs bench bench-engine tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
@@ -21,6 +21,7 @@ help:
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make bench-engine  the engine against DuckDB"
+	@echo "make bench-listen  searching a million calls, sixteen users at a time"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -88,6 +89,9 @@ mutants: $(READY)
 
 bench-engine: .tools/bench/ready
 	@$(BIN)/python bench/engine.py
+
+bench-listen: servers
+	@$(BIN)/python bench/listening.py
 
 bench: servers
 	@sh tools/s5cmd.sh .tools

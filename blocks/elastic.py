@@ -2,9 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Any
@@ -82,9 +81,9 @@ class ElasticIndex(Block):
             SettingsError: it does not accept the credentials or the certificate.
         """
         alias = _alias(business)
-        with self._server() as server:
-            known = server.ask("GET", f"_index_template/{part(alias)}", absent=True).get("index_templates", [])
-            outside = [name for name, held in self._indices(server, business).items() if alias not in held["aliases"]]
+        server = self._server()
+        known = server.ask("GET", f"_index_template/{part(alias)}", absent=True).get("index_templates", [])
+        outside = [name for name, held in self._indices(server, business).items() if alias not in held["aliases"]]
         found = known[0]["index_template"] if known else None
         wanted = _template(business)
         differs = found is None or any(found.get(name) != value for name, value in wanted.items())
@@ -109,35 +108,35 @@ class ElasticIndex(Block):
         """
         rows = of_partition(documents, business, site, day)
         index = f"{_alias(business)}-{day:%Y.%m}"
-        with self._server() as server:
-            # What a killed run has written is seen, too.
-            server.ask("POST", f"{part(_alias(business))}/_refresh", ignore_unavailable="true")
-            held = _held(server, _alias(business), in_partition(business, site, [day]))
-            if rows.height:
-                self._create(server, business, index)
-            written, rejected = self._write(server, index, rows, held.clear() if anew else held)
-            others = self._others(server, business, index)
-            moved = [_held(server, other, [_is_one_of(uids)]) for other in others for uids in _portions(written)]
-            gone = held.filter(pl.col("call_uid").is_in(rows["call_uid"].implode()).not_())
-            refused = held.join(rejected, on="call_uid", how="semi")
-            unwanted = pl.concat([gone, refused, *moved])
-            self._delete(server, business, unwanted)
-            changed = len(written) + unwanted.height > 0
-            if changed:
-                server.ask("POST", f"{part(_alias(business))}/_refresh")
+        server = self._server()
+        # What a killed run has written is seen, too.
+        server.ask("POST", f"{part(_alias(business))}/_refresh", ignore_unavailable="true")
+        held = _held(server, _alias(business), in_partition(business, site, [day]))
+        if rows.height:
+            self._create(server, business, index)
+        written, rejected = self._write(server, index, rows, held.clear() if anew else held)
+        others = self._others(server, business, index)
+        moved = [_held(server, other, [_is_one_of(uids)]) for other in others for uids in _portions(written)]
+        gone = held.filter(pl.col("call_uid").is_in(rows["call_uid"].implode()).not_())
+        refused = held.join(rejected, on="call_uid", how="semi")
+        unwanted = pl.concat([gone, refused, *moved])
+        self._delete(server, business, unwanted)
+        changed = len(written) + unwanted.height > 0
+        if changed:
+            server.ask("POST", f"{part(_alias(business))}/_refresh")
         return Indexed(changed, rejected)
 
     def documents(self, business: str, site: str, day: date) -> pl.DataFrame:
         """All that the index holds of the partition (`DOCUMENT_SCHEMA`)."""
-        with self._server() as server:
-            hits = server.hits(_alias(business), _whole(in_partition(business, site, [day])), _PAGE)
-            return decoded([hit["_source"] for hit in hits]).sort("call_uid")
+        server = self._server()
+        hits = server.hits(_alias(business), _whole(in_partition(business, site, [day])), _PAGE)
+        return decoded([hit["_source"] for hit in hits]).sort("call_uid")
 
     def links(self, business: str, site: str, days: Iterable[date]) -> pl.DataFrame:
         """call_uid and recording_id of each link of these days; null for a call without a recording."""
         search = _narrow(in_partition(business, site, list(days)), "call_uid", "recordings.recording_id")
-        with self._server() as server:
-            fields = [hit["fields"] for hit in server.hits(_alias(business), search, _LONG_PAGE)]
+        server = self._server()
+        fields = [hit["fields"] for hit in server.hits(_alias(business), search, _LONG_PAGE)]
         rows = [
             (found["call_uid"][0], recording)
             for found in fields
@@ -150,8 +149,8 @@ class ElasticIndex(Block):
         wanted = _whole(filters(query)) | {"sort": ORDER, "track_total_hits": query.count_to + 1}
         if query.after is not None:
             wanted["search_after"] = sort_values(query.after)
-        with self._server() as server:
-            found, fitting = server.first_hits(_aliases(query), wanted, query.limit + 1)
+        server = self._server()
+        found, fitting = server.first_hits(_aliases(query), wanted, query.limit + 1)
         page = decoded([hit["_source"] for hit in found[: query.limit]])
         return page_of(page, query, fitting, goes_on=len(found) > query.limit)
 
@@ -197,25 +196,23 @@ class ElasticIndex(Block):
         return {name: held for name, held in found.items() if re.fullmatch(r"-\d+\.\d\d", name.removeprefix(alias))}
 
     def _put_template(self, business: str) -> None:
-        with self._server() as server:
-            server.ask("PUT", f"_index_template/{part(_alias(business))}", _template(business))
-            for index in self._indices(server, business):
-                server.ask("PUT", f"{part(index)}/_mapping", MAPPING)
+        server = self._server()
+        server.ask("PUT", f"_index_template/{part(_alias(business))}", _template(business))
+        for index in self._indices(server, business):
+            server.ask("PUT", f"{part(index)}/_mapping", MAPPING)
 
     def _put_alias(self, alias: str, indices: list[str]) -> None:
-        with self._server() as server:
-            for index in indices:
-                server.ask("PUT", f"{part(index)}/_alias/{part(alias)}")
+        server = self._server()
+        for index in indices:
+            server.ask("PUT", f"{part(index)}/_alias/{part(alias)}")
 
-    @contextmanager
-    def _server(self) -> Iterator[Server]:
+    def _server(self) -> Server:
         login: httpx.Auth | dict[str, str] = {}
         if self.api_key:
             login = {"Authorization": f"ApiKey {self.api_key.get_secret_value()}"}
         elif self.user:
             login = httpx.BasicAuth(self.user, self.password.get_secret_value() if self.password else "")
-        with Server(self.url, login, self.ca_file, self.timeout_seconds) as server:
-            yield server
+        return Server(self.url, login, self.ca_file, self.timeout_seconds)
 
 
 def _alias(business: str) -> str:

@@ -1,10 +1,11 @@
 """Talking with Elasticsearch: one request and its answer, and searches read to their end."""
 
+import os
 import ssl
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -22,24 +23,15 @@ _AT_ONCE = 10_000
 
 
 class Server:
-    """A connection to Elasticsearch, for one verb of the index; used by several threads at a time."""
+    """Elasticsearch, for one who may ask it; used by several threads at a time."""
 
     def __init__(
         self, url: str, login: httpx.Auth | dict[str, str], ca_file: str | None, timeout_seconds: float
     ) -> None:
-        auth, headers = (None, login) if isinstance(login, dict) else (login, {})
+        self._auth: httpx.Auth | None = None if isinstance(login, dict) else login
+        self._headers = login if isinstance(login, dict) else {}
         self.url = url.rstrip("/")
-        self._client = httpx.Client(
-            auth=auth, headers=headers, verify=_trust(url, ca_file), timeout=httpx.Timeout(timeout_seconds, connect=10)
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
+        self._client = _client(os.getpid(), self.url, ca_file, timeout_seconds)
 
     def ask(
         self, method: str, path: str, body: object = None, *, absent: bool = False, **parameters: str
@@ -71,10 +63,11 @@ class Server:
             TransientError: it does not answer.
             SettingsError: it does not accept the credentials or the certificate.
         """
-        headers = {"Content-Type": "application/x-ndjson"} if lines else {}
+        headers = self._headers | ({"Content-Type": "application/x-ndjson"} if lines else {})
+        where = f"{self.url}/{path}"
         try:
             answer = self._client.request(
-                method, f"{self.url}/{path}", json=body, content=lines, params=parameters, headers=headers
+                method, where, json=body, content=lines, params=parameters, headers=headers, auth=self._auth
             )
             content = answer.json() if answer.content else {}
         except httpx.TransportError as error:
@@ -175,6 +168,12 @@ def reason(answer: dict[str, Any]) -> str:
 def part(name: str) -> str:
     """A name as it stands in a path of Elasticsearch."""
     return quote(name, safe="")
+
+
+@lru_cache(maxsize=16)
+def _client(process: int, url: str, ca_file: str | None, timeout_seconds: float) -> httpx.Client:  # noqa: ARG001
+    """The connections of this process to a server: making them costs more than a search."""
+    return httpx.Client(verify=_trust(url, ca_file), timeout=httpx.Timeout(timeout_seconds, connect=10))
 
 
 def _trust(url: str, ca_file: str | None) -> ssl.SSLContext | bool:

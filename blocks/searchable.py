@@ -4,6 +4,8 @@ They stand beside the documents in the Parquet files of the call index, so that 
 parses nothing.
 """
 
+from datetime import UTC
+
 import polars as pl
 
 from blocks.query import CallQuery
@@ -77,9 +79,9 @@ def _of_the_call(query: CallQuery) -> list[pl.Expr]:
     found = [pl.col(name).is_in(list(values)) for name, values in among.items() if values is not None]
     found += [pl.col(name) == value for name in _EXACT if (value := getattr(query, name)) is not None]
     if query.start is not None:
-        found.append(pl.col("started_at") >= query.start)
+        found.append(pl.col("started_at") >= query.start.astimezone(UTC))
     if query.end is not None:
-        found.append(pl.col("started_at") < query.end)
+        found.append(pl.col("started_at") < query.end.astimezone(UTC))
     if query.min_seconds is not None:
         found.append(pl.col("talk_seconds") >= query.min_seconds)
     if query.max_seconds is not None:
@@ -118,5 +120,5 @@ def after(query: CallQuery) -> pl.Expr:
     is_later_id = pl.col("call_uid") > call_uid
     if started_at is None:
         return pl.col("started_at").is_null() & is_later_id
-    start = pl.col("started_at")
-    return start.is_null() | (start < started_at) | ((start == started_at) & is_later_id)
+    start, instant = pl.col("started_at"), started_at.astimezone(UTC)
+    return start.is_null() | (start < instant) | ((start == instant) & is_later_id)

@@ -19,7 +19,7 @@ from nodes import PASSWORD, emptied
 from pydantic import ValidationError
 from shop import DAY as SHOP_DAY
 from shop import Shop
-from test_index import DAY, NOON, document, found, frame, recording
+from test_index import DAY, NOON, document, found, frame, put, recording
 
 from blocks.elastic import ElasticIndex
 from blocks.errors import SettingsError, TransientError
@@ -41,11 +41,6 @@ def ask(index: ElasticIndex, method: str, path: str, body: object = None) -> dic
     """Ask the server itself."""
     answer = httpx.request(method, f"{index.url}/{path}", json=body, timeout=60)
     return dict(answer.raise_for_status().json())
-
-
-def put(index: ElasticIndex | CatalogIndex, *documents: dict[str, object]) -> None:
-    """Replace the partition by these documents."""
-    assert index.replace("meituan", "cq", DAY, frame(*documents)).rejected.is_empty()
 
 
 # --- the same answers as the index in Parquet
@@ -96,6 +91,13 @@ QUERIES = st.builds(
     number=st.none() | PARTS,
     display_number=st.sampled_from([None, None, "02161234", "5*3?7\\2"]),
     extension=st.sampled_from([None, None, "2049", ""]),
+    attributes=st.sampled_from([(), (), (("案件", 'K"7'),), (("案件", "K"),)]),
+    words=st.sampled_from([None, None, "催记", "line 催", "记line", "！"]),
+    min_seconds=st.sampled_from([None, None, 0.3, 0.1 + 0.2, 0.4]),
+    max_seconds=st.sampled_from([None, None, 0.3, 0.1 + 0.2, 1e300]),
+    recording_state=st.sampled_from([None, None, "ok", "empty"]),
+    after=st.none() | st.tuples(st.none() | INSTANTS, st.sampled_from(["", "007", "1", "199"])),
+    count_to=st.sampled_from([0, 3, 40, 10_000]),
     start=st.none() | INSTANTS,
     end=st.none() | INSTANTS,
     has_recording=st.sampled_from([None, None, True, False]),
@@ -211,23 +213,12 @@ def test_two_months_are_first_written_by_many_at_the_same_time(elastic: ElasticI
 # --- mapping and template
 
 
-def test_chinese_in_notes_is_found_by_its_phrase(elastic: ElasticIndex) -> None:
-    notes = ['[{"text": "客户说明天下午还款"}]', '[{"text": "明天不还，下午再打"}]', "[]"]
-    put(elastic, *(document(f"{place}", notes=text) for place, text in enumerate(notes)))
-    for phrase, expected in (("明天下午", ["0"]), ("下午", ["0", "1"]), ("午下", [])):
-        query = {"query": {"match_phrase": {"notes": phrase}}, "sort": ["call_uid"]}
-        hits = ask(elastic, "POST", "calls-meituan/_search", query)["hits"]["hits"]  # type: ignore[index]
-        assert [hit["_id"] for hit in hits] == expected
-
-
 def test_thousands_of_attribute_names_do_not_grow_the_mapping_and_are_found(elastic: ElasticIndex) -> None:
     put(elastic, document("0", attributes="{}"))
     before = ask(elastic, "GET", f"{INDEX}/_mapping")
     put(elastic, *(document(f"{place}", attributes=json.dumps({f"列 {place}": f"值{place}"})) for place in range(3000)))
     assert ask(elastic, "GET", f"{INDEX}/_mapping") == before
-    query = {"query": {"term": {"attributes.列 1234": "值1234"}}}
-    hits = ask(elastic, "POST", "calls-meituan/_search", query)["hits"]["hits"]  # type: ignore[index]
-    assert [hit["_id"] for hit in hits] == ["1234"]
+    assert found(elastic, attributes=(("列 1234", "值1234"),)) == ["1234"]
 
 
 def actions(index: ElasticIndex, business: str) -> list[str]:
@@ -260,7 +251,7 @@ def test_an_index_that_anybody_makes_is_typed_and_behind_the_alias_of_its_busine
         index = f"calls-{business}-2021.03"
         held = ask(elastic, "GET", index)[index]
         assert held["aliases"] == {f"calls-{business}": {}}  # type: ignore[index]
-        assert held["mappings"]["properties"]["notes"] == {"type": "text"}  # type: ignore[index]
+        assert held["mappings"]["properties"]["note_words"] == {"type": "text", "analyzer": "whitespace"}  # type: ignore[index]
 
 
 def test_an_index_that_lost_its_alias_gets_it_back(elastic: ElasticIndex) -> None:

@@ -1,17 +1,21 @@
 """The call index finds calls by what people know of them, wherever it is kept."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from blocks.catalog import Catalog
 from blocks.elastic import ElasticIndex
 from blocks.errors import PermanentError
+from blocks.hot import Hot
 from blocks.index import DOCUMENT_SCHEMA, CatalogIndex
-from blocks.query import CallQuery
+from blocks.query import CallQuery, every_page, search_all
 
 DAY = date(2021, 1, 31)
 NOON = datetime(2021, 1, 31, 4, 0, tzinfo=UTC)
@@ -68,7 +72,13 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> AnyIndex:
     return request.getfixturevalue("elastic")  # type: ignore[no-any-return]
 
 
+def put(index: AnyIndex, *documents: dict[str, object]) -> None:
+    """Replace the partition by these documents."""
+    assert index.replace("meituan", "cq", DAY, frame(*documents)).rejected.is_empty()
+
+
 def found(index: AnyIndex, **query: object) -> list[str]:
+    """call_uid of each call of the answer."""
     return index.search(CallQuery(**query)).calls["call_uid"].to_list()  # type: ignore[arg-type]
 
 
@@ -119,35 +129,142 @@ def test_documents_with_a_missing_column_are_refused(index: AnyIndex) -> None:
         index.replace("meituan", "cq", DAY, frame(document("1")).drop("numbers"))
 
 
+def three_calls(index: AnyIndex) -> None:
+    """A at noon with a recording; b an hour later; c another hour later, at another site."""
+    one = document(
+        "a",
+        numbers=["2049", "15372388463", "02161206"],
+        recordings=[recording("r1") | {"state": "truncated"}, recording("r2")],
+        attributes='{"case": "A-1", "customer": "C9", "empty": ""}',
+        notes='[{"text": "客户说：明天下午还款", "by": "2049"}]',
+    )
+    two = document(
+        "b",
+        NOON + timedelta(hours=1),
+        extension="3001",
+        display_number="021-4001 8888",
+        numbers=["3001"],
+        talk_seconds=60.0,
+        attributes='{"case": "A-10", "agent": "王 五"}',
+        notes='[{"text": "明天不还"}, {"text": "下午再打 Call BACK"}]',
+    )
+    other_site = document("c", NOON + timedelta(hours=2), site="wh", numbers=["15000000000"], talk_seconds=None)
+    index.replace("meituan", "cq", DAY, frame(one, two))
+    index.replace("meituan", "wh", DAY, frame(other_site))
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({"number": "15372388463"}, ["a"]),
-        ({"number": "2388"}, ["a"]),
-        ({"number": "0615"}, []),  # not across two numbers
-        ({"number": "."}, []),  # not a pattern
-        ({"display_number": "4001"}, ["b"]),
-        ({"extension": "3001"}, ["b"]),
-        ({"call_id": "call-c"}, ["c"]),
-        ({"call_uids": ("c",)}, ["c"]),
-        ({"has_recording": True}, ["a"]),
-        ({"has_recording": False}, ["c", "b"]),
-        ({"sites": ("wh",)}, ["c"]),
-        ({"businesses": ("other",)}, []),
-        ({"businesses": ("meituan",), "start": NOON + timedelta(hours=1)}, ["c", "b"]),
-        ({"end": NOON + timedelta(hours=1)}, ["a"]),
-        ({"start": NOON, "end": NOON}, []),
-        ({"limit": 2}, ["c", "b"]),
-        ({"number": "15372388463", "extension": "3001"}, []),
+        ({}, "cba"),
+        ({"number": "15372388463"}, "a"),
+        ({"number": "2388"}, "a"),
+        ({"number": "0615"}, ""),  # not across two numbers
+        ({"number": "."}, ""),  # not a pattern
+        ({"display_number": "214001"}, "b"),  # however it was written
+        ({"display_number": "2161234"}, "ca"),
+        ({"display_number": "15372388463"}, ""),  # another number of the call
+        ({"extension": "3001"}, "b"),
+        ({"extension": "300"}, ""),
+        ({"call_id": "call-c"}, "c"),
+        ({"call_uids": ("c", "a", "nobody")}, "ca"),
+        ({"call_uids": ()}, ""),
+        ({"attributes": (("case", "A-1"),)}, "ca"),  # and not A-10
+        ({"attributes": (("case", "A-1"), ("customer", "C9"))}, "a"),
+        ({"attributes": (("customer", "A-1"),)}, ""),  # the value of another name
+        ({"attributes": (("agent", "王 五"),)}, "b"),
+        ({"words": "明天下午"}, "a"),
+        ({"words": "下午 明天"}, "ba"),
+        ({"words": "还下午"}, ""),  # not across two notes
+        ({"words": "说明"}, "a"),  # punctuation does not count
+        ({"words": "ｃａｌｌ back"}, "b"),  # neither do case and width
+        ({"words": "bac"}, ""),  # part of a word
+        ({"words": "text"}, ""),  # a name in a note, no word of it
+        ({"words": "2049"}, "a"),
+        ({"words": "…"}, ""),
+        ({"words": " "}, "cba"),
+        ({"min_seconds": 30.5}, "ba"),
+        ({"min_seconds": 30.6}, "b"),
+        ({"max_seconds": 30.5}, "a"),
+        ({"has_recording": True}, "a"),
+        ({"has_recording": False}, "cb"),
+        ({"recording_state": "truncated"}, "a"),
+        ({"recording_state": "ok"}, "a"),
+        ({"recording_state": "o"}, ""),
+        ({"sites": ("wh",)}, "c"),
+        ({"sites": ("wh", "cq")}, "cba"),
+        ({"sites": ()}, ""),
+        ({"businesses": ("other",)}, ""),
+        ({"businesses": ("other", "meituan")}, "cba"),
+        ({"businesses": ()}, ""),  # who may see nothing finds nothing
+        ({"businesses": ("meituan",), "start": NOON + timedelta(hours=1)}, "cb"),
+        ({"end": NOON + timedelta(hours=1)}, "a"),
+        ({"start": NOON, "end": NOON}, ""),
+        ({"after": (NOON + timedelta(hours=1), "b")}, "a"),
+        ({"after": (NOON + timedelta(hours=1), "a")}, "ba"),
+        ({"after": (None, "")}, ""),
+        ({"limit": 2}, "cb"),
+        ({"number": "15372388463", "extension": "3001"}, ""),
+        ({"number": "3001", "words": "下午", "min_seconds": 1, "has_recording": False, "sites": ("cq",)}, "b"),
     ],
+    ids=str,
 )
-def test_a_search_finds_what_fits_newest_first(index: AnyIndex, query: dict[str, object], expected: list[str]) -> None:
-    one = document("a", NOON, numbers=["2049", "15372388463", "02161206"], recordings=[recording("r1")])
-    two = document("b", NOON + timedelta(hours=1), extension="3001", display_number="4001", numbers=["3001"])
-    other_site = document("c", NOON + timedelta(hours=2), site="wh", numbers=["15000000000"])
-    index.replace("meituan", "cq", DAY, frame(one, two))
-    index.replace("meituan", "wh", DAY, frame(other_site))
-    assert found(index, **query) == expected
+def test_a_search_finds_what_fits_newest_first(index: AnyIndex, query: dict[str, object], expected: str) -> None:
+    three_calls(index)
+    assert found(index, **query) == list(expected)
+
+
+ODD = (
+    "*", "1?3", "a\\", '"}}],"x":[{"', "1' OR '1'='1", "K.7", "K*", "(K", "[0-9]", "催收 一组", "\t", "$1", "{{",
+    "&<b>",
+)  # fmt: skip
+
+
+def test_signs_of_any_language_of_queries_are_only_letters(index: AnyIndex) -> None:
+    odd = [
+        document(f"{place:02}", numbers=[f"9{sign}9"], display_number=f"8{sign}8", attributes=json.dumps({sign: sign}))
+        for place, sign in enumerate(ODD)
+    ]
+    put(index, document("plain", numbers=["15372388463"], notes='[{"text": "1 OR 1"}]'), *odd)
+    for place, sign in enumerate(ODD):
+        holding = [f"{number:02}" for number, other in enumerate(ODD) if sign in other]
+        assert found(index, number=sign) == holding, sign
+        assert found(index, number=f"9{sign}") == [f"{place:02}"], sign
+        assert found(index, attributes=((sign, sign),)) == [f"{place:02}"], sign
+        assert found(index, call_id=sign) == found(index, extension=sign) == found(index, words=f"{sign}无") == []
+    assert found(index, display_number="8*8") == ["00"]
+    assert found(index, words="1' OR '1'='1") == []
+
+
+def test_the_total_is_exact_until_it_is_more_than_is_counted(index: AnyIndex) -> None:
+    put(index, *(document(f"{place}") for place in range(9)))
+    answers = {count: index.search(CallQuery(limit=2, count_to=count)) for count in (8, 9, 10, 0)}
+    assert {count: (answer.total, answer.exact) for count, answer in answers.items()} == {
+        8: (8, False), 9: (9, True), 10: (9, True), 0: (0, False),
+    }  # fmt: skip
+    assert {answer.after for answer in answers.values()} == {(NOON, "1")}
+    nothing = index.search(CallQuery(number="404", count_to=0))
+    assert (nothing.total, nothing.exact, nothing.after) == (0, True, None)
+
+
+def test_the_last_page_says_that_it_is_the_last_also_when_it_is_full(index: AnyIndex) -> None:
+    put(index, document("1"), document("2"), document("3", None), document("4", None))
+    pages = list(every_page([(index, CallQuery(limit=2))]))
+    assert [page.calls["call_uid"].to_list() for page in pages] == [["1", "2"], ["3", "4"]]
+    assert [page.after for page in pages] == [(NOON, "2"), None]
+    assert [(page.total, page.exact) for page in pages] == [(4, True), (4, True)]
+
+
+def test_pages_neither_skip_nor_double_a_call_while_others_come_and_go(index: AnyIndex) -> None:
+    known = [document(f"{place:02}", NOON + timedelta(seconds=place // 4)) for place in range(40)]
+    put(index, *known)
+    seen: list[str] = []
+    for number, page in enumerate(every_page([(index, CallQuery(limit=6))])):
+        seen += page.calls["call_uid"]
+        newer = [document(f"new-{number}-{place}", NOON + timedelta(hours=1)) for place in range(7)]
+        index.replace("meituan", "cq", DAY, frame(*known, *newer))
+    assert len(seen) == len(set(seen))
+    assert sorted(seen) == [f"{place:02}" for place in range(40)]
 
 
 def test_calls_of_one_instant_are_in_order_of_their_ids_and_those_without_one_come_last(
@@ -173,6 +290,30 @@ def test_links_name_every_recording_and_the_calls_without(index: AnyIndex) -> No
     assert links.schema == pl.Schema([("call_uid", pl.String()), ("recording_id", pl.String())])
 
 
+STARTS = st.one_of(st.none(), st.integers(-3, 3).map(lambda seconds: NOON + timedelta(seconds=seconds)))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STARTS, min_size=1, max_size=25), st.integers(1, 9), st.sampled_from([None, True, False]))
+def test_pages_together_are_one_big_page(
+    index: AnyIndex, starts: list[datetime | None], limit: int, has_recording: bool | None
+) -> None:
+    """Many calls of one instant, and some of none, whatever the length of a page."""
+    put(
+        index,
+        *(
+            document(f"{place:02}", start, recordings=[recording("r")] if place % 3 else [])
+            for place, start in enumerate(starts)
+        ),
+    )
+    query = CallQuery(limit=1000, has_recording=has_recording)
+    whole = index.search(query)
+    pages = list(every_page([(index, CallQuery(limit=limit, has_recording=has_recording))]))
+    assert pl.concat([page.calls for page in pages]).equals(whole.calls)
+    assert all(page.calls.height == limit for page in pages[:-1])
+    assert {(page.total, page.exact) for page in pages} == {(whole.calls.height, True)}
+
+
 @settings(deadline=None)  # the first example pays for what Polars sets up
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(-14 * 60, 36 * 60)), max_size=30, unique=True),
@@ -192,3 +333,57 @@ def test_the_newest_calls_of_many_days_are_those_of_one_long_sort(
         index.replace("meituan", "cq", day, part)
     expected = everything.sort(["started_at", "call_uid"], descending=[True, False])["call_uid"].head(limit)
     assert found(index, limit=limit) == expected.to_list()
+
+
+# --- what only the index in Parquet must take care of
+
+
+def test_several_indices_answer_as_one(tmp_path: Path) -> None:
+    indices = [CatalogIndex(url=str(tmp_path / name)) for name in ("one", "two", "empty")]
+    for place in range(20):
+        index, business = indices[place % 2], f"b{place % 2}"
+        held = index.documents(business, "cq", DAY)
+        added = document(f"{place:02}", NOON + timedelta(seconds=place // 5), business=business)
+        index.replace(business, "cq", DAY, pl.concat([held, frame(added)]))
+    pages = list(every_page([(index, CallQuery(limit=3)) for index in indices]))
+    uids = [uid for page in pages for uid in page.calls["call_uid"]]
+    assert uids == [f"{place:02}" for place in sorted(range(20), key=lambda place: (-(place // 5), place))]
+    assert {(page.total, page.exact) for page in pages} == {(20, True)}
+    some = search_all([(index, CallQuery(limit=3, count_to=9)) for index in indices])
+    assert (some.total, some.exact) == (18, False)
+
+
+def test_a_partition_written_before_searches_had_columns_of_their_own_is_searched(tmp_path: Path) -> None:
+    old = frame(document("1", notes='[{"text": "催记"}]', recordings=[recording("r")]), document("2"))
+    states = pl.element().struct.field("recording_id", "key", "path", "container", "codec", "duration_ms", "size")
+    held = old.with_columns(pl.col("recordings").list.eval(pl.struct(states)))
+    Catalog(url=str(tmp_path)).write("documents", "meituan", "cq", DAY, held)
+    index = CatalogIndex(url=str(tmp_path))
+    assert found(index, words="催记", number="15372388463", attributes=(("case", "A-1"),)) == ["1"]
+    assert found(index, has_recording=False) == ["2"]
+
+
+def test_more_than_fits_in_memory_is_searched_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocks.index._HOT", Hot(held_bytes=1))
+    index = CatalogIndex(url=str(tmp_path))
+    days = [DAY + timedelta(days=offset) for offset in range(10)]
+    for day in days:
+        start = datetime.combine(day, NOON.timetz())
+        index.replace("meituan", "cq", day, frame(document(f"{day}", start, day=day)))
+    for _ in range(2):
+        assert found(index, number="15372388463") == [f"{day}" for day in reversed(days)]
+
+
+def test_many_who_search_while_a_day_is_replaced_see_it_before_or_after(tmp_path: Path) -> None:
+    index = CatalogIndex(url=str(tmp_path))
+    versions = [frame(*(document(f"{number}-{place}") for place in range(30))) for number in range(12)]
+    index.replace("meituan", "cq", DAY, versions[0])
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(index.search, CallQuery(number="15372388463")) for _ in range(40)]
+        for version in versions:
+            index.replace("meituan", "cq", DAY, version)
+        for answer in answers:
+            page = answer.result()
+            assert page.total == 30
+            assert len({uid.split("-")[0] for uid in page.calls["call_uid"]}) <= 1
+    assert found(index, limit=1)[0].startswith("11-")
