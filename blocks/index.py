@@ -12,6 +12,7 @@ from pydantic import Field
 from blocks.catalog import Catalog, Partition, told
 from blocks.errors import PermanentError
 from blocks.hot import Hot
+from blocks.narrow import narrow
 from blocks.query import CallQuery, Found, newest, page_of
 from blocks.searchable import DERIVED_SCHEMA, OWN, after, conditions, derived
 
@@ -75,7 +76,7 @@ _HOT = Hot()
 # What finds a document again, and what it is sorted by.
 _HIT_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")})
 # Documents that are read at a time, where few are wanted.
-_GROUP = 1024
+_GROUP = 512
 # A business day begins and ends at most this far from the day of the same name in UTC.
 _ZONES = timedelta(days=1)
 
@@ -179,7 +180,10 @@ class CatalogIndex(Block):
                 is_counted = fitting > query.count_to
                 if is_counted and hits.height > query.limit and _is_settled(hits, before=batch[0]):
                     break
-                looked_at = [one for one in partitions if one.day in batch]
+                # What is counted already need not be seen on the way to a later page.
+                looked_at = [
+                    one for one in partitions if one.day in batch and not (is_counted and _is_seen(one, query))
+                ]
                 fits = self._fitting(catalog, query, looked_at)
                 fitting += fits.height
                 hits = newest(pl.concat([hits, fits.filter(after(query))]).lazy(), query.limit + 1).collect()
@@ -200,15 +204,19 @@ class CatalogIndex(Block):
 
     def _fitting(self, catalog: Catalog, query: CallQuery, partitions: Sequence[Partition]) -> pl.DataFrame:
         """Where the calls of these partitions that fit are (`_HIT_SCHEMA`)."""
-        frames = _HOT.frames(partitions, lambda missing: [_narrow(catalog, one) for one in missing])
-        looked_at = pl.concat([_NARROW_SCHEMA.to_frame(), *frames], rechunk=False)
-        return looked_at.lazy().filter(*conditions(query)).select(_HIT_SCHEMA.names()).collect()
+        must = conditions(query)
+        needed = list(dict.fromkeys([*_HIT_SCHEMA, *(name for one in must for name in one.meta.root_names())]))
+        held = _HOT.get(partitions, lambda one: narrow(_columns(catalog, one)))
+        calls = [having for one in held if (having := one.having(query.attributes)).height]
+        looked_at = pl.concat([_NARROW_SCHEMA.to_frame().select(needed), *(one[needed] for one in calls)])
+        return looked_at.lazy().filter(*must).select(_HIT_SCHEMA.names()).collect()
 
     def _documents(self, catalog: Catalog, hits: pl.DataFrame, partitions: Sequence[Partition]) -> pl.DataFrame:
         """The whole documents, in order, read only from the partitions that hold them."""
-        wanted = {key: part["call_uid"] for key, part in hits.group_by("business", "site", "day")}
+        # Of a list, and not of a series, Polars knows in which groups of rows it need not look.
+        wanted = {key: part["call_uid"].to_list() for key, part in hits.group_by("business", "site", "day")}
         found = [
-            catalog.open([one], DOCUMENT_SCHEMA).filter(pl.col("call_uid").is_in(wanted[keys].implode()))
+            catalog.open([one], DOCUMENT_SCHEMA).filter(pl.col("call_uid").is_in(wanted[keys]))
             for one in partitions
             if (keys := (one.business, one.site, one.day)) in wanted
         ]
@@ -218,7 +226,7 @@ class CatalogIndex(Block):
         return Catalog(url=self.url, storage_options=self.storage_options)
 
 
-def _narrow(catalog: Catalog, partition: Partition) -> pl.DataFrame:
+def _columns(catalog: Catalog, partition: Partition) -> pl.DataFrame:
     """The columns of a partition that searches look at; of an older file, they are made now."""
     rows = catalog.open([partition], _NARROW_SCHEMA).collect()
     if rows.height and rows["number_lines"].null_count() == rows.height:
@@ -228,11 +236,17 @@ def _narrow(catalog: Catalog, partition: Partition) -> pl.DataFrame:
 
 
 def _batches(days: list[date]) -> Iterator[list[date]]:
-    """The days in batches that double, so that the newest calls are found without looking at years."""
+    """The days in batches that grow, so that the newest calls are found without looking at years."""
     start, size = 0, 1
     while start < len(days):
         yield days[start : start + size]
-        start, size = start + size, size * 2
+        start, size = start + size, size * 4
+
+
+def _is_seen(partition: Partition, query: CallQuery) -> bool:
+    """Whether every call of the partition comes before the place where the page begins."""
+    started_at = query.after[0] if query.after else None
+    return started_at is not None and datetime.combine(partition.day, time(), UTC) - _ZONES > started_at
 
 
 def _is_settled(hits: pl.DataFrame, before: date) -> bool:

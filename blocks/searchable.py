@@ -70,13 +70,15 @@ def attribute_values(attributes: pl.Series) -> pl.Series:
 
 
 def conditions(query: CallQuery) -> list[pl.Expr]:
-    """What the columns of a document (`OWN` and `DERIVED_SCHEMA`) must fulfil; nothing where the query does not say."""
+    """What the columns of a document (`OWN` and `DERIVED_SCHEMA`) must fulfil; nothing where the query does not say.
+
+    Its business and site are those of its partition, its attributes are looked for apart (blocks.narrow).
+    """
     return [*_of_the_call(query), *_of_its_texts(query), *_of_its_recordings(query)]
 
 
 def _of_the_call(query: CallQuery) -> list[pl.Expr]:
-    among = {"business": query.businesses, "site": query.sites, "call_uid": query.call_uids}
-    found = [pl.col(name).is_in(list(values)) for name, values in among.items() if values is not None]
+    found = [] if query.call_uids is None else [pl.col("call_uid").is_in(list(query.call_uids))]
     found += [pl.col(name) == value for name in _EXACT if (value := getattr(query, name)) is not None]
     if query.start is not None:
         found.append(pl.col("started_at") >= query.start.astimezone(UTC))
@@ -90,7 +92,7 @@ def _of_the_call(query: CallQuery) -> list[pl.Expr]:
 
 
 def _of_its_texts(query: CallQuery) -> list[pl.Expr]:
-    found = [pl.col("attribute_values").list.contains(f"{name}\0{value}") for name, value in query.attributes]
+    found = []
     if query.number is not None:
         found.append(pl.col("number_lines").str.contains(query.number, literal=True))
     if query.display_number is not None:

@@ -260,7 +260,7 @@ def test_pages_neither_skip_nor_double_a_call_while_others_come_and_go(index: An
     put(index, *known)
     seen: list[str] = []
     for number, page in enumerate(every_page([(index, CallQuery(limit=6))])):
-        seen += page.calls["call_uid"]
+        seen += page.calls["call_uid"].to_list()
         newer = [document(f"new-{number}-{place}", NOON + timedelta(hours=1)) for place in range(7)]
         index.replace("meituan", "cq", DAY, frame(*known, *newer))
     assert len(seen) == len(set(seen))
