@@ -34,6 +34,8 @@ _SETTINGS = {
         "auto_expand_replicas": "0-1",
         # Every change is followed by a refresh of its own.
         "refresh_interval": "30s",
+        # In the order of every answer, so that its first page is found without looking at the rest.
+        "sort": {"field": ["started_us", "call_uid"], "order": ["desc", "asc"]},
     }
 }
 

@@ -78,14 +78,32 @@ def test_a_call_is_found_by_number_and_by_id_and_its_recording_is_the_sources(de
     call = a_call(demo)
     by_id = json.loads(demo.program("find", "--call", call["call_id"], "--json").out)["calls"]
     assert {row["call_id"] for row in by_id} == {call["call_id"]}
-    by_number = json.loads(demo.program("find", by_id[0]["callee"] or by_id[0]["caller"], "--json").out)["calls"]
-    assert call["call_id"] in {row["call_id"] for row in by_number}
+    number = by_id[0]["callee"] or by_id[0]["caller"]
+    by_number = json.loads(demo.program("find", f"+86 {number}", "--with-recording", "--json").out)
+    assert call["call_id"] in {row["call_id"] for row in by_number["calls"]}
+    assert (by_number["total"], by_number["exact"]) == (len(by_number["calls"]), True)
     out = tmp_path / "hear"
     out.mkdir()
     written = json.loads(demo.program("get", call["call_id"], "--out", out, "--json").out)["recordings"]
     assert call["sha256"] in {row["sha256"] for row in written}
     for row in written:
         assert hashlib.sha256(Path(row["file"]).read_bytes()).hexdigest() == row["sha256"]
+
+
+def test_every_call_of_a_day_leaves_page_by_page_or_as_one_list(demo: Demo, tmp_path: Path) -> None:
+    asked = ("find", "--business", "meituan", "--since", "2021-01-31", "--until", "2021-02-01", "--min-seconds", 1)
+    everything = json.loads(demo.program(*asked, "--all", "--json").out)
+    assert everything["total"] == len(everything["calls"]) > 10
+    first = demo.program(*asked, "--limit", 10)
+    assert f"calls: 10 of {everything['total']}" in first.out
+    after = first.out.split("more: --after ")[1].strip()
+    rest = json.loads(demo.program(*asked, "--after", after, "--all", "--json").out)["calls"]
+    assert rest == everything["calls"][10:]
+    ended = demo.program(*asked, "--all", "--csv", tmp_path / "calls.csv", "--json")
+    assert json.loads(ended.out)["calls"] == len(everything["calls"])
+    assert pl.read_csv(tmp_path / "calls.csv", infer_schema=False)["call_uid"].to_list() == [
+        call["call_uid"] for call in everything["calls"]
+    ]
 
 
 def test_what_is_not_there_is_told_and_nothing_written(demo: Demo, tmp_path: Path) -> None:
@@ -112,6 +130,8 @@ def test_a_flow_run_twice_by_hand_changes_nothing(demo: Demo) -> None:
         (["ingest", "nobody"], "nobody"),
         (["reconcile", "nobody"], "nobody"),
         (["find"], "number"),
+        (["find", "--attribute", "case"], "NAME=VALUE"),
+        (["find", "--extension", "2049", "--after", "x"], "--after"),
     ],
 )
 def test_a_mistake_is_one_paragraph_and_exit_code_two(demo: Demo, words: list[str], said: str) -> None:
