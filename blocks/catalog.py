@@ -107,15 +107,17 @@ class Catalog(Block):
         with told("read the catalog", f"{frame} of {business}"):
             return self.open(partitions, schema)
 
-    def partitions(self, frame: str, business: str) -> list[Partition]:
-        """Every partition that is there, in order of day and site."""
+    def partitions(self, frame: str, business: str, first: date = date.min, last: date = date.max) -> list[Partition]:
+        """Every partition of these days that is there, in order of day and site."""
         base = f"{_part(frame)}/business={_part(business)}"
         system, root = self._reach()
         with told("read the catalog", base):
+            days = sorted(map(date.fromisoformat, _days(system, f"{root}/{base}")))
             return [
-                Partition(business, name.removesuffix(_SUFFIX), date.fromisoformat(folder[4:]), path, version)
-                for folder in sorted(name for name in _names(system, f"{root}/{base}") if name.startswith("day="))
-                for name, path, version in _versions(system, f"{root}/{base}/{folder}")
+                Partition(business, name.removesuffix(_SUFFIX), day, path, version)
+                for day in days
+                if first <= day <= last
+                for name, path, version in _versions(system, f"{root}/{base}/day={day}")
             ]
 
     def open(self, partitions: Iterable[Partition], schema: pl.Schema) -> pl.LazyFrame:
@@ -158,10 +160,7 @@ class Catalog(Block):
         system, root = self._reach()
         with told("read the catalog", base):
             if days is None:
-                found = [
-                    name.removeprefix("day=") for name in _names(system, f"{root}/{base}") if name.startswith("day=")
-                ]
-                days = [date.fromisoformat(day) for day in found]
+                days = [date.fromisoformat(day) for day in _days(system, f"{root}/{base}")]
             return [
                 (day, name.removesuffix(_SUFFIX), f"{base}/day={day}/{name}")
                 for day in sorted(set(days))
@@ -210,6 +209,10 @@ def _names(system: AbstractFileSystem, folder: str) -> list[str]:
         return [PurePosixPath(path).name for path in system.ls(folder, detail=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _days(system: AbstractFileSystem, folder: str) -> list[str]:
+    return [name.removeprefix("day=") for name in _names(system, folder) if name.startswith("day=")]
 
 
 def _versions(system: AbstractFileSystem, folder: str) -> list[tuple[str, str, str]]:

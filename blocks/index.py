@@ -198,8 +198,8 @@ class CatalogIndex(Block):
         return [
             one
             for business in dict.fromkeys(businesses)
-            for one in catalog.partitions(_FRAME, business)
-            if first <= one.day <= last and (query.sites is None or one.site in query.sites)
+            for one in catalog.partitions(_FRAME, business, first, last)
+            if query.sites is None or one.site in query.sites
         ]
 
     def _fitting(self, catalog: Catalog, query: CallQuery, partitions: Sequence[Partition]) -> pl.DataFrame:

@@ -57,6 +57,28 @@ def test_an_empty_catalog_answers_with_nothing_in_the_right_columns(catalog: Cat
     assert catalog.businesses() == []
 
 
+def test_a_partition_has_another_version_whenever_it_was_replaced_and_only_then(catalog: Catalog) -> None:
+    later = date(2021, 2, 1)
+    catalog.write("calls", "meituan", "wh", DAY, rows("2", site="wh"))
+    catalog.write("calls", "meituan", "cq", DAY, rows("1"))
+    catalog.write("calls", "meituan", "cq", later, rows("3", day=later))
+    catalog.write("calls", "meituan-two", "cq", DAY, rows("9"))
+    before = catalog.partitions("calls", "meituan")
+    assert [(one.business, one.day, one.site) for one in before] == [
+        ("meituan", DAY, "cq"), ("meituan", DAY, "wh"), ("meituan", later, "cq")
+    ]  # fmt: skip
+    catalog.write("calls", "meituan", "wh", DAY, rows("2", site="wh"))  # nothing new
+    catalog.write("calls", "meituan", "cq", later, rows("4", day=later))  # as many bytes as before
+    after = catalog.partitions("calls", "meituan")
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
+    assert [one.path for one in before] == [one.path for one in after]
+    assert catalog.open(after[1:], SCHEMA).collect()["call_id"].to_list() == ["2", "4"]
+    assert catalog.open([], SCHEMA).collect().equals(SCHEMA.to_frame())
+    assert catalog.partitions("calls", "meituan", first=later) == after[2:]
+    assert catalog.partitions("calls", "meituan", last=DAY) == after[:2]
+    assert catalog.partitions("calls", "nobody") == []
+
+
 def test_writing_replaces_the_partition_whole(catalog: Catalog) -> None:
     assert catalog.write("calls", "meituan", "cq", DAY, rows("1", "2"))
     assert catalog.write("calls", "meituan", "cq", DAY, rows("3"))
