@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,15 +22,27 @@ from deploy.servers.elasticsearch import Elasticsearch
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    """One Prefect server for all tests that run flows."""
-    with prefect_test_harness(server_startup_timeout=120):
+    """One Prefect server for all tests that run flows.
+
+    Nobody listens for their heartbeat here, and the thread that sends it makes every flow up to a second longer.
+    """
+    with (
+        prefect_test_harness(server_startup_timeout=300),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         yield
 
 
 @pytest.fixture
 def shop(prefect: None, tmp_path: Path) -> Shop:
-    """A small business with one site, its database and a folder of recordings, all empty."""
+    """A small business with one site, its database, a repository and a folder of recordings, all empty."""
     return Shop(tmp_path)
+
+
+@pytest.fixture
+def new_shop(prefect: None, tmp_path: Path) -> Shop:
+    """The same before its first backup, which makes the repository."""
+    return Shop(tmp_path, is_new=True)
 
 
 @pytest.fixture(scope="session")

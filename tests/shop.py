@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import yaml
+from repositories import make_repository
 
 from blocks.catalog import Catalog
 from blocks.index import CatalogIndex
@@ -23,6 +24,7 @@ from voxkeep.settings import Settings, load_settings
 
 DAY = date(2021, 1, 31)
 ZONE = ZoneInfo("Asia/Shanghai")
+PASSWORD = "a-password-of-the-tests"
 # What differs between two runs over the same source.
 OF_A_RUN = ["snapshot_id", "taken_at"]
 TEMPLATE = "{month}/{day}/{extension}_{number}_{start:%Y%m%d%H%M%S}.wav3"
@@ -41,24 +43,29 @@ def sound(seconds: float, seed: int = 0) -> bytes:
 
 
 class Shop:
-    """A business with the site `one`, below one folder."""
+    """A business with the site `one`, below one folder.
 
-    def __init__(self, folder: Path, business: str = "shop", **settings: Any) -> None:
+    The year's repository is there, with a password that is quick to try; where `is_new`, the first backup makes it.
+    """
+
+    def __init__(self, folder: Path, business: str = "shop", *, is_new: bool = False, **settings: Any) -> None:
         self.business = business
         self.folder = folder
         self.root = folder / "recordings"
-        self.root.mkdir()
+        self.root.mkdir(parents=True)
         self.database = folder / "calls.db"
         with sqlite3.connect(self.database) as connection:
             connection.execute(
                 "CREATE TABLE cdr (id TEXT, start TEXT, talk INTEGER, extension TEXT, number TEXT, "
                 "file TEXT, 备注 TEXT)"
             )
-        (folder / "password").write_text("a-password-of-the-tests")
+        (folder / "password").write_text(PASSWORD)
         (folder / "url").write_text(f"sqlite:///{self.database}")
         (folder / "calls.sql").write_text("SELECT * FROM cdr WHERE start >= :start AND start < :end ORDER BY id")
         self.file = folder / f"{business}.yaml"
         self.settings = self.apply(**settings)
+        if not is_new:
+            make_repository(self.repositories / str(DAY.year), PASSWORD)
 
     def content(self, **changes: Any) -> dict[str, Any]:
         """The settings as they stand in the YAML, with these changes."""
@@ -140,6 +147,11 @@ class Shop:
     def storage(self) -> Path:
         """Where the embedded profile keeps everything."""
         return Path(self.settings.storage)
+
+    @property
+    def repositories(self) -> Path:
+        """Where the site's repositories are."""
+        return self.storage / "bucket" / self.business / "restic" / "one"
 
     @property
     def store(self) -> ObjectStore:

@@ -101,13 +101,13 @@ def undisturbed(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.mark.parametrize("point", BACKUP_POINTS, ids=lambda point: f"{point[1]}-{point[2]}")
 def test_a_backup_that_was_killed_is_run_again_and_ends_the_same(
-    point: tuple[str, str, int], shop: Shop, undisturbed: dict[str, object]
+    point: tuple[str, str, int], new_shop: Shop, undisturbed: dict[str, object]
 ) -> None:
-    a_day(shop)
+    a_day(new_shop)
     run_and_die(point, "backup", "one", DAY.isoformat())
     backup("shop", "one", DAY)
     ingest("shop")
-    assert shop.end_state() == undisturbed
+    assert new_shop.end_state() == undisturbed
 
 
 @pytest.mark.parametrize("point", INGEST_POINTS, ids=lambda point: f"{point[1]}-{point[2]}")
@@ -137,9 +137,9 @@ def test_two_ingests_at_the_same_time_end_as_one(shop: Shop, undisturbed: dict[s
     assert shop.end_state() == undisturbed
 
 
-def test_a_repository_on_a_full_disk_is_one_clear_error(shop: Shop) -> None:
-    a_day(shop)
-    small = shop.storage / "bucket" / "shop" / "restic" / "one"
+def test_a_repository_on_a_full_disk_is_one_clear_error(new_shop: Shop) -> None:
+    a_day(new_shop)
+    small = new_shop.repositories
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
     try:
         with pytest.raises(Exception, match=r"(?s)shop/one.*space") as caught:
@@ -148,5 +148,5 @@ def test_a_repository_on_a_full_disk_is_one_clear_error(shop: Shop) -> None:
     finally:
         subprocess.run(["umount", str(small)], check=True)
     assert list(small.iterdir()) == []
-    shop.run()
-    assert shop.open_findings() == {"recording_missing": 1}
+    new_shop.run()
+    assert new_shop.open_findings() == {"recording_missing": 1}

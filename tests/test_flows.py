@@ -27,12 +27,12 @@ def small_day(shop: Shop) -> None:
     shop.call("silent", "12:00:00", talk=0)
 
 
-def test_a_complete_day_has_no_findings_and_full_coverage(shop: Shop) -> None:
-    small_day(shop)
-    result = shop.run()
-    assert shop.open_findings() == {}
+def test_a_complete_day_has_no_findings_and_full_coverage(new_shop: Shop) -> None:
+    small_day(new_shop)
+    result = new_shop.run()
+    assert new_shop.open_findings() == {}
     assert (result["open_critical"], result["open_major"]) == (0, 0)
-    today = shop.frame(SUMMARY).filter(pl.col("day") == DAY).row(0, named=True)
+    today = new_shop.frame(SUMMARY).filter(pl.col("day") == DAY).row(0, named=True)
     stations = {name: today[name] for name in ("recordings", "in_snapshot", "restored", "published", "indexed")}
     assert stations == dict.fromkeys(stations, 3)
     assert (today["complete"], today["excluded"], today["coverage"]) == (3, 1, 1.0)
@@ -275,9 +275,9 @@ def test_ready_made_files_are_taken_and_their_bad_rows_set_aside(shop: Shop) -> 
     assert shop.frame(CALLS)["call_id"].to_list() == ["r1"]
 
 
-def test_a_site_that_never_reported_is_overdue(shop: Shop) -> None:
+def test_a_site_that_never_reported_is_overdue(new_shop: Shop) -> None:
     reconcile("shop", day=DAY)
-    assert shop.open_findings() == {"backup_overdue": 1}
+    assert new_shop.open_findings() == {"backup_overdue": 1}
 
 
 def test_recordings_are_safe_although_the_database_is_gone(shop: Shop) -> None:
@@ -288,11 +288,11 @@ def test_recordings_are_safe_although_the_database_is_gone(shop: Shop) -> None:
     assert ingest("shop")["published"] == 3
 
 
-def test_a_missing_recordings_folder_is_one_clear_error_and_leaves_nothing(shop: Shop) -> None:
-    shop.root.rename(shop.folder / "elsewhere")
+def test_a_missing_recordings_folder_is_one_clear_error_and_leaves_nothing(new_shop: Shop) -> None:
+    new_shop.root.rename(new_shop.folder / "elsewhere")
     with pytest.raises(PermanentError, match=r"shop/one.*recordings.*mount the disk"):
         backup("shop", "one", DAY)
-    assert [file for file in (shop.storage / "bucket").rglob("*") if file.is_file()] == []
+    assert [file for file in (new_shop.storage / "bucket").rglob("*") if file.is_file()] == []
 
 
 def test_a_wrong_password_is_one_clear_error_in_seconds(shop: Shop) -> None:

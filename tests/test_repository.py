@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from repositories import make_repository
 
 from blocks.errors import PermanentError, SettingsError, TransientError
 from blocks.paths import escape_path
@@ -164,3 +166,16 @@ def test_an_old_restic_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError, match=r"0\.18\.1"):
         find_restic()
     find_restic.cache_clear()
+
+
+def test_the_repository_of_the_other_tests_is_one_to_restic(source: Path, tmp_path: Path) -> None:
+    make_repository(tmp_path / "restic" / str(YEAR), "a password")
+    quick = Repository(location=str(tmp_path / "restic"), password="a password")
+    assert quick.create(YEAR) is False
+    taken = take(quick, source)
+    quick.restore(YEAR, taken, source, tmp_path / "again")
+    assert (tmp_path / "again" / "01" / "a.wav").read_bytes() == b"a" * 1000
+    environment = {"RESTIC_REPOSITORY": str(tmp_path / "restic" / str(YEAR)), "RESTIC_PASSWORD": "a password"}
+    run_restic(["check", "--read-data"], environment=environment, deadline_seconds=60)
+    with pytest.raises(PermanentError, match="password"):
+        quick.model_copy(update={"password": SecretStr("another")}).snapshots(YEAR)

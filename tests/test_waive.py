@@ -1,6 +1,7 @@
 """A finding that people have decided about is quiet as long as their decision holds."""
 
 from datetime import UTC, date, datetime, timedelta
+from shutil import copytree, rmtree
 
 import polars as pl
 import pytest
@@ -17,14 +18,25 @@ from voxkeep.main import run
 FAR = date(2999, 12, 31)
 
 
-@pytest.fixture
-def lossy(shop: Shop) -> Shop:
-    """A day with two calls, of which one has no recording."""
+@pytest.fixture(scope="module")
+def reconciled(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A day with two calls, of which one has no recording, and beside its folder a copy of it."""
+    shop = Shop(tmp_path_factory.mktemp("reconciled") / "shop")
     shop.call("c1", "09:00:00")
     shop.recording("09:00:00")
     shop.call("c2", "10:00:00")
     shop.run()
+    copytree(shop.folder, shop.folder.with_name("copy"))
     return shop
+
+
+@pytest.fixture
+def lossy(reconciled: Shop) -> Shop:
+    """That day as it was before any test."""
+    rmtree(reconciled.folder)
+    copytree(reconciled.folder.with_name("copy"), reconciled.folder)
+    reconciled.apply()
+    return reconciled
 
 
 def the_finding(shop: Shop) -> dict[str, object]:
