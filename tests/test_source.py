@@ -269,7 +269,9 @@ def test_an_extractor_that_is_killed_leaves_the_old_extract(source: SourceDataba
     target, part = tmp_path / "cdr.csv", tmp_path / ".cdr.csv.part"
     done = source.extract(SQL, WINDOW, target)
     arguments = [sys.executable, "-c", EXTRACTOR, source.url.get_secret_value(), str(target)]
-    with subprocess.Popen(arguments, cwd=Path(__file__).parents[1]) as extractor:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as extractor:
+        assert extractor.stdout
+        assert extractor.stdout.readline() == b"ready\n"  # or the looking would take the time that it needs to start
         while not (part.exists() and part.stat().st_size):
             assert extractor.poll() is None
         extractor.send_signal(signal.SIGKILL)
