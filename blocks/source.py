@@ -1,6 +1,5 @@
 """The source database: only read, by the user's SQL, into a CSV file that tells NULL from empty."""
 
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +17,9 @@ from sqlalchemy.pool import NullPool
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 from blocks.extract import Extract, aside, write_rows
 from blocks.paths import escape_path
+from blocks.day_sql import sql_of_day
+
+__all__ = ["SourceDatabase", "sql_of_day"]
 
 WINDOW = ("start", "end")
 _CONNECT_SECONDS = 5
@@ -225,33 +227,6 @@ class SourceDatabase(Block):
                 if secret:
                     words = words.replace(str(secret), "…").replace(quote(str(secret)), "…")
         return words
-
-
-def sql_of_day(sql: str, day: date) -> str:
-    """The SQL for one business day: `{day:%Y%m%d}` becomes the date, for systems that begin a table each day.
-
-    Nothing else ever gets into the SQL's text; values are bound.
-
-    Example:
-        >>> sql_of_day("SELECT * FROM e_cdr_{day:%Y%m%d}", date(2021, 1, 31))
-        'SELECT * FROM e_cdr_20210131'
-
-    Raises:
-        SettingsError: the placeholder has another form than %Y, %m, %d, %y, %j, `_` and `-`.
-    """
-
-    def written(found: re.Match[str]) -> str:
-        form = found[1] or ""
-        if not re.fullmatch("(%[Ymdyj]|[-_])+", form):
-            raise SettingsError(
-                operation="put the day into the SQL",
-                subject=found[0],
-                cause="it is no form of a date",
-                remedy="write it like {day:%Y%m%d}, of %Y %m %d %y %j, _ and -",
-            )
-        return day.strftime(form)
-
-    return re.sub(r"\{day(?::([^{}]*))?\}", written, sql)
 
 
 def _passes(error: BaseException, cause: str) -> bool:

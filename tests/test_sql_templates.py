@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from blocks.errors import PermanentError
-from blocks.source import SourceDatabase, sql_of_day
+from blocks.day_sql import sql_of_day
+from blocks.source import SourceDatabase
 from deploy.servers.mariadb import Mariadb
 from deploy.servers.postgresql import Postgresql
 from flows.days import window

@@ -15,7 +15,7 @@ import polars as pl
 
 from blocks.errors import SettingsError
 from blocks.expectations import names
-from blocks.source import sql_of_day
+from blocks.day_sql import sql_of_day
 from reconcile.errors import RuleError
 from reconcile.expected import columns_of
 from reconcile.names import compile_template
