@@ -13,12 +13,11 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
@@ -143,12 +142,14 @@ class _Watch:
         self._process = process
         self._deadline_seconds = deadline_seconds
         self._refused: dict[str, float] = {}
+        self._over = Event()
         self._threads = [Thread(target=self._hear, daemon=True), Thread(target=self._look, daemon=True)]
         for thread in self._threads:
             thread.start()
 
     def join(self) -> None:
         """Wait until all complaints are heard; the process has ended."""
+        self._over.set()
         for thread in self._threads:
             thread.join(timeout=10)
 
@@ -165,10 +166,7 @@ class _Watch:
 
     def _look(self) -> None:
         began = time.monotonic()
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.5)
-                return
+        while not self._over.wait(0.5):
             now = time.monotonic()
             if now - began > self._deadline_seconds:
                 self.gave_up = f"it did not end within {self._deadline_seconds:.0f} s and was stopped"
