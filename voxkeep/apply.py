@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
+from prefect.context import SyncClientContext
 from pydantic import SecretStr
 
 from blocks.business import Business, SiteSettings
@@ -45,7 +46,8 @@ def plan(settings: Settings, home: Path) -> dict[str, str]:
 
 def _go_through(settings: Settings, home: Path, *, really: bool) -> dict[str, str]:
     outcome = {}
-    with ExitStack() as clients:
+    # One connection for all: Prefect would make a client, with all certificates of this machine, for each of its calls.
+    with SyncClientContext.get_or_create(), ExitStack() as clients:
         for step in _steps(settings, clients):
             if really and step.action != "unchanged":
                 step.do()
