@@ -331,8 +331,10 @@ def test_the_newest_calls_of_many_days_are_those_of_one_long_sort(
     everything = frame(*documents)
     for (day,), part in everything.group_by("day"):
         index.replace("meituan", "cq", day, part)
-    expected = everything.sort(["started_at", "call_uid"], descending=[True, False])["call_uid"].head(limit)
-    assert found(index, limit=limit) == expected.to_list()
+    expected = everything.sort(["started_at", "call_uid"], descending=[True, False])["call_uid"].to_list()
+    assert found(index, limit=limit) == expected[:limit]
+    pages = every_page([(index, CallQuery(limit=limit, count_to=3))])
+    assert [uid for page in pages for uid in page.calls["call_uid"]] == expected
 
 
 # --- what only the index in Parquet must take care of
