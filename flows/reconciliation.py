@@ -30,6 +30,7 @@ from reconcile.expected import WEEKS, Expected, Known, measure
 from reconcile.expected import expectations as wanted_expectations
 from reconcile.frames import (
     CALLS,
+    DURATIONS,
     EXTRACTS,
     FILE_TYPES,
     FINDINGS,
@@ -53,7 +54,7 @@ from reconcile.report import (
     render_page,
     render_workbook,
 )
-from reconcile.summary import file_types, summarise
+from reconcile.summary import durations, file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 from reconcile.windows import windows
 
@@ -210,7 +211,7 @@ def _snapshots(centre: Centre, days: list[date]) -> pl.DataFrame:
 
 @task(name="summary", cache_policy=NO_CACHE)
 def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: pl.DataFrame) -> None:
-    """SUMMARY and FILE_TYPES of the site's days, into the catalog."""
+    """SUMMARY, FILE_TYPES and DURATIONS of the site's days, into the catalog."""
     summary = summarise(
         traced.trace,
         calls=centre.read(CALLS, days).lazy(),
@@ -218,8 +219,8 @@ def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: p
         extracts=centre.read(EXTRACTS, days).lazy(),
         findings=findings.lazy(),
     )
-    types = file_types(traced.trace)
-    for frame, rows in ((SUMMARY, summary), (FILE_TYPES, types)):
+    types, lengths = file_types(traced.trace), durations(traced.trace)
+    for frame, rows in ((SUMMARY, summary), (FILE_TYPES, types), (DURATIONS, lengths)):
         for day in days:
             part = rows.filter(pl.col("day") == day)
             if part.height or centre.read(frame, [day]).height:

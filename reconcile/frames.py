@@ -381,6 +381,10 @@ SUMMARY = Frame(
         "restored": Column(pl.Int64, "recordings on the central disk"),
         "published": Column(pl.Int64, "recordings in the object store"),
         "indexed": Column(pl.Int64, "recordings linked in the call index"),
+        **{
+            f"lost_{name}": Column(pl.Int64, f"rows of the trace that were lost at station {name}")
+            for name in STATIONS[1:]
+        },
         "complete": Column(pl.Int64, "calls with every recording whole at every station"),
         "partial": Column(pl.Int64, "calls with a recording that is not whole or not at every station"),
         "missing": Column(pl.Int64, "calls whose recording is nowhere"),
@@ -409,6 +413,19 @@ FILE_TYPES = Frame(
     },
 )
 
+DURATIONS = Frame(
+    "durations",
+    "one business, site, day and range of length",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day in the site's time zone", nullable=True),
+        "from_seconds": Column(pl.Int64, "not shorter than this; null: of unknown length", nullable=True),
+        "until_seconds": Column(pl.Int64, "shorter than this; null: no upper end, or of unknown length", nullable=True),
+        "recordings": Column(pl.Int64, "recordings"),
+    },
+)
+
 MEASURED = Frame(
     "measured",
     "one business, site and day, as expectations look at it",
@@ -431,5 +448,5 @@ MEASURED = Frame(
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
-    MEASURED,
+    DURATIONS, MEASURED,
 )  # fmt: skip

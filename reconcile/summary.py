@@ -1,11 +1,13 @@
-"""Summaries: one row a business, site and day, and one a kind of file."""
+"""Summaries: one row a business, site and day, one a kind of file, and one a range of length."""
 
 import polars as pl
 
 from reconcile.findings import SEVERITIES
-from reconcile.frames import FILE_TYPES, SUMMARY
+from reconcile.frames import DURATIONS, FILE_TYPES, STATIONS, SUMMARY
 
 KEYS = ["business", "site", "day"]
+# Where the ranges of length begin and end, in seconds: close together where calls are many, each end a round figure.
+LENGTHS = (0, 1, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 def summarise(
@@ -22,6 +24,7 @@ def summarise(
     """
     parts = [
         _of_trace(trace),
+        _of_losses(trace),
         _of_calls(trace),
         _of_legs(calls),
         _of_notes(notes),
@@ -51,6 +54,12 @@ def _of_trace(trace: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("size").sum().alias("bytes"),
         (pl.col("duration_ms").sum() / 1000).alias("seconds"),
         *(pl.col(station).sum().alias(station) for station in ("in_snapshot", "restored", "published", "indexed")),
+    )
+
+
+def _of_losses(trace: pl.LazyFrame) -> pl.LazyFrame:
+    return trace.group_by(KEYS).agg(
+        (pl.col("lost_at") == station).sum().alias(f"lost_{station}") for station in STATIONS[1:]
     )
 
 
@@ -111,5 +120,26 @@ def file_types(trace: pl.LazyFrame) -> pl.DataFrame:
         )
         .select(list(FILE_TYPES.columns))
         .sort(list(FILE_TYPES.columns), nulls_last=True)
+        .collect()
+    )
+
+
+def durations(trace: pl.LazyFrame) -> pl.DataFrame:
+    """The frame DURATIONS of a trace (TRACE): a range without recordings has no row."""
+    ends = pl.Series(LENGTHS, dtype=pl.Int64)
+    place = pl.lit(ends).search_sorted(pl.col("duration_ms") // 1000, side="right")
+    place = pl.when(pl.col("duration_ms").is_not_null()).then(place.cast(pl.Int64))
+    bounds = pl.LazyFrame(
+        {"place": range(1, len(LENGTHS) + 1), "from_seconds": LENGTHS, "until_seconds": [*LENGTHS[1:], None]},
+        schema={"place": pl.Int64, "from_seconds": pl.Int64, "until_seconds": pl.Int64},
+    )
+    return (
+        trace.filter(pl.col("recording_id").is_not_null())
+        .with_columns(place.alias("place"))
+        .group_by(*KEYS, "place")
+        .agg(pl.len().cast(pl.Int64).alias("recordings"))
+        .join(bounds, on="place", how="left")
+        .select(list(DURATIONS.columns))
+        .sort(list(DURATIONS.columns), nulls_last=True)
         .collect()
     )

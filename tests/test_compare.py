@@ -9,7 +9,10 @@ import polars as pl
 import pytest
 from program import voxkeep
 
-OUTPUTS = ["file_types.parquet", "findings.csv", "findings.parquet", "report.html", "summary.parquet", "trace.parquet"]
+OUTPUTS = [
+    "durations.parquet", "file_types.parquet", "findings.csv", "findings.parquet", "report.html", "summary.parquet",
+    "trace.parquet",
+]  # fmt: skip
 DEBIANS_RECORDINGS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import BUSINESS, DAY, SITE, Row, call, calls, everywhere, finding, findings, inventory, recording, rows_of
 
-from reconcile.frames import EXTRACTS, FILE_TYPES, NOTES, SUMMARY, TRACE, conform
+from reconcile.frames import DURATIONS, EXTRACTS, FILE_TYPES, NOTES, SUMMARY, TRACE, conform
 from reconcile.matching import match
 from reconcile.recordings import object_key
 from reconcile.rules import Rules
-from reconcile.summary import file_types, summarise
+from reconcile.summary import LENGTHS, durations, file_types, summarise
 from reconcile.trace import Stations, trace
 
 
@@ -83,6 +83,7 @@ def test_nothing_gives_frames_without_rows() -> None:
     )  # fmt: skip
     assert (empty.height, empty.schema) == (0, SUMMARY.schema)
     assert file_types(TRACE.empty().lazy()).schema == FILE_TYPES.schema
+    assert durations(TRACE.empty().lazy()).schema == DURATIONS.schema
 
 
 def test_files_are_counted_by_what_their_headers_say() -> None:
@@ -265,6 +266,9 @@ def test_every_call_has_one_coverage_and_file_types_add_up_to_the_summary(
     assert tuple(told[name].sum() for name in parts) == tuple(
         len([each for each in amounts if outcome(*each[:3]) == name]) for name in parts
     )
+    lengths = durations(whole)
+    assert conform(lengths, DURATIONS).equals(lengths)
+    assert lengths["recordings"].sum() == told["recordings"].sum()
     for name in ("recordings", "bytes", "seconds"):
         assert types[name].sum() == told[name].sum()
     assert told["bytes"].sum() == sum(file["size"] for file in files)
@@ -283,3 +287,35 @@ def test_files_of_several_sites_and_days_are_not_mixed() -> None:
     assert types.select("site", "day", "recordings").rows() == [
         ("cq", DAY, 1), ("cq", DAY + timedelta(days=1), 1), ("gz", DAY, 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "bounds"),
+    [
+        (0, (0, 1)), (999, (0, 1)), (1000, (1, 5)), (4999, (1, 5)), (5000, (5, 10)), (59_999, (30, 60)),
+        (60_000, (60, 120)), (3_599_999, (1800, 3600)), (3_600_000, (3600, None)), (10**9, (3600, None)),
+        (None, (None, None)),
+    ],
+)  # fmt: skip
+def test_a_recording_is_counted_in_the_range_that_begins_with_its_length(
+    milliseconds: int | None, bounds: tuple[int | None, int | None]
+) -> None:
+    lengths = durations(traced([], [recording("a.wav", duration_ms=milliseconds)]))
+    assert lengths.select("from_seconds", "until_seconds", "recordings").rows() == [(*bounds, 1)]
+
+
+def test_recordings_of_one_range_site_and_day_are_one_row() -> None:
+    files = [recording(f"{n}.wav", duration_ms=n * 1000) for n in (6, 7, 90)]
+    files += [recording("a.wav", duration_ms=6000, site="gz"), recording("b.wav", day=DAY + timedelta(days=1))]
+    assert durations(traced([], files)).select("site", "day", "from_seconds", "recordings").rows() == [
+        ("cq", DAY, 5, 2), ("cq", DAY, 60, 1), ("cq", DAY + timedelta(days=1), 5, 1), ("gz", DAY, 5, 1),
+    ]  # fmt: skip
+    assert list(LENGTHS) == sorted(set(LENGTHS))
+
+
+def test_each_loss_is_counted_at_the_station_where_it_happened() -> None:
+    lost = ["restored", "restored", "on_site", None, "indexed"]
+    rows = traced([], [recording(f"{n}.wav") for n in range(len(lost))]).collect()
+    (day,) = summed(rows.with_columns(pl.Series("lost_at", lost, dtype=pl.String)).lazy()).iter_rows(named=True)
+    told = {name.removeprefix("lost_"): count for name, count in day.items() if name.startswith("lost_")}
+    assert told == {"on_site": 1, "in_snapshot": 0, "restored": 2, "published": 0, "indexed": 1}

@@ -23,7 +23,7 @@ from reconcile.presets import preset
 from reconcile.recordings import name_files
 from reconcile.report import ReportData, findings_csv, render_page
 from reconcile.rules import ColumnMap, DatasetRules, Rules
-from reconcile.summary import file_types, summarise
+from reconcile.summary import durations, file_types, summarise
 from reconcile.tables import read_table
 from reconcile.trace import Stations, trace
 from voxkeep.console import out, table
@@ -225,11 +225,12 @@ def _extract(file: Path, ok: int, set_aside: int) -> pl.DataFrame:
 def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path, now: datetime) -> None:
     out = compared.out
     out.mkdir(parents=True, exist_ok=True)
-    types = file_types(compared.trace.lazy())
+    types, lengths = file_types(compared.trace.lazy()), durations(compared.trace.lazy())
     compared.trace.write_parquet(out / "trace.parquet")
     compared.findings.write_parquet(out / "findings.parquet")
     compared.summary.write_parquet(out / "summary.parquet")
     types.write_parquet(out / "file_types.parquet")
+    lengths.write_parquet(out / "durations.parquet")
     (out / "findings.csv").write_bytes(findings_csv(compared.findings))
     days: list[date] = compared.summary["day"].drop_nulls().unique().sort().to_list()
     data = ReportData(
