@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import zipfile
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from html.parser import HTMLParser
 from string import Formatter
 from typing import Any
@@ -385,7 +385,7 @@ def test_a_workbook_holds_text_and_no_formula_and_no_link(attack: str) -> None:
     found = findings(finding("1", **dict.fromkeys(TEXTS, attack)))
     content = render_workbook(found, WAIVERS.empty(), rows_of(SUMMARY, summary(site=attack, business=attack)), MADE)
     cells = [c for s in openpyxl.load_workbook(io.BytesIO(content)) for row in s.iter_rows(min_row=2) for c in row]
-    assert {cell.data_type for cell in cells} <= {"s", "n"}
+    assert {cell.data_type for cell in cells} <= {"s", "n", "d"}
     texts = [cell.value for cell in cells if isinstance(cell.value, str)]
     assert [text.replace("_x000D_", "\r") for text in texts].count(attack) == len(TEXTS) + 2
     with zipfile.ZipFile(io.BytesIO(content)) as parts:
@@ -401,14 +401,16 @@ def test_a_workbook_tells_findings_and_summary_as_they_are() -> None:
     sheet = book["findings"]
     header, *lines = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert header[:3] == ["级别\nSeverity", "类型\nKind", "状态\nStatus"]
+    day = datetime(2021, 1, 31, tzinfo=None)  # noqa: DTZ001  # a spreadsheet's dates have no zone
     assert lines == [
         ["major", "recording_missing", "open", BUSINESS, SITE, None, "call c1", "a recording", "none", None,
-         "2021-01-31", "2021-01-31", "2021-01-31", "c2", None, "2"],
-        ["major", "recording_missing", "open", BUSINESS, SITE, "2021-01-31", "a\nb", "a recording", "none", "restored",
-         "2021-01-31", "2021-01-31", "2021-01-31", None, None, "1"],
+         day, day, day, "c2", None, "2"],
+        ["major", "recording_missing", "open", BUSINESS, SITE, day, "a\nb", "a recording", "none", "restored",
+         day, day, day, None, None, "1"],
     ]  # fmt: skip
     told = dict(zip(SUMMARY.columns, [cell.value for cell in book["summary"][2]], strict=True))
-    assert (told["calls"], told["coverage"], told["seconds"], told["day"]) == (3, 0.5, 1.5, "2021-01-31")
+    assert (told["calls"], told["coverage"], told["seconds"], told["day"]) == (3, 0.5, 1.5, day)
+    assert {sheet.cell(3, place).number_format for place in (6, 11, 12, 13)} == {"yyyy-mm-dd"}
     assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("C2", "A1:P3")
 
 

@@ -1,6 +1,6 @@
 """Findings as a workbook and as CSV: what people open in a spreadsheet, with nothing in it that a spreadsheet runs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 
 import polars as pl
@@ -26,6 +26,9 @@ _WIDTHS = {
     "finding_id": 20,
     "reason": 52,
 }
+# A spreadsheet's calendar begins with this year.
+_FIRST_YEAR = 1900
+_DATE, _INSTANT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm"
 _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
 # A cell that begins with one of these is a formula to a spreadsheet.
 # https://owasp.org/www-community/attacks/CSV_Injection
@@ -33,7 +36,10 @@ _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
 def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
-    """XLSX of FINDINGS, WAIVERS and SUMMARY: filters, frozen headers in both languages, masked numbers."""
+    """XLSX of FINDINGS, WAIVERS and SUMMARY: filters, frozen headers in both languages, masked numbers.
+
+    Days are dates, so that a spreadsheet sorts and groups them; instants are UTC; ids stay text.
+    """
     buffer = BytesIO()
     options = {
         "in_memory": True,
@@ -62,22 +68,40 @@ def _sheet(book: xlsxwriter.Workbook, name: str, frame: pl.DataFrame, columns: l
     sheet = book.add_worksheet(name)
     bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#eef1f5"})
     formats = {severity: book.add_format({"bg_color": colour}) for severity, colour in _COLOURS.items()}
+    formats |= {form: book.add_format({"num_format": form, "align": "left"}) for form in (_DATE, _INSTANT)}
     for place, column in enumerate(columns):
         title = "\n".join(MESSAGES[column]) if column in MESSAGES else column
         sheet.write_string(0, place, title, bold)
         sheet.set_column(place, place, _WIDTHS.get(column, 13))
     for line, row in enumerate(frame.select(columns).iter_rows(named=True), start=1):
-        form = formats.get(str(row.get("severity")))
         for place, column in enumerate(columns):
-            _cell(sheet, line, place, row[column], form if column == "severity" else None)
+            _cell(sheet, line, place, row[column], formats.get(_format_of(column, row[column])))
     sheet.set_row(0, 32)
     sheet.freeze_panes(1, 2)
     sheet.autofilter(0, 0, max(frame.height, 1), len(columns) - 1)
 
 
+def _format_of(column: str, value: object) -> str:
+    """The name of the format that this value has."""
+    if isinstance(value, datetime):
+        return _INSTANT
+    if _is_day(value):
+        return _DATE
+    return str(value) if column == "severity" else ""
+
+
+def _is_day(value: object) -> bool:
+    """Whether it is a day that a spreadsheet knows."""
+    return isinstance(value, date) and value.year >= _FIRST_YEAR
+
+
 def _cell(sheet: Worksheet, line: int, place: int, value: object, form: Format | None) -> None:
     if value is None:
         sheet.write_blank(line, place, None, form)
+    elif isinstance(value, datetime):
+        sheet.write_datetime(line, place, value.astimezone(UTC).replace(tzinfo=None), form)
+    elif isinstance(value, date) and _is_day(value):
+        sheet.write_datetime(line, place, value, form)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         sheet.write_number(line, place, value, form)
     else:
