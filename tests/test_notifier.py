@@ -26,12 +26,14 @@ class Web:
     def __init__(self) -> None:
         self.status, self.answer = 200, b'{"errcode": 0, "errmsg": "ok"}'
         self.requests: list[tuple[str, dict[str, object]]] = []
+        self.bodies: list[bytes] = []
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 web.requests.append((self.path, json.loads(body)))
+                web.bodies.append(body)
                 self.send_response(web.status)
                 self.end_headers()
                 self.wfile.write(web.answer)
@@ -264,8 +266,47 @@ def test_a_damaged_file_in_the_outbox_is_told_and_hinders_no_other(web: Web, out
     assert second == Delivery("ops", delivered=True)
 
 
-def test_a_long_report_reaches_dingtalk_in_parts_it_takes(web: Web, outbox: Path) -> None:
-    assert dingtalk(outbox).send("每日报告", "缺" * 15_000, "info")[0].delivered
+@pytest.mark.parametrize("character", ["缺", "x", "𠮷", '"', "\n缺"])
+def test_a_long_text_reaches_dingtalk_in_requests_that_it_takes(web: Web, outbox: Path, character: str) -> None:
+    assert dingtalk(outbox).send("每日报告" * 20, character * 15_000, "info")[0].delivered
+    # https://open.dingtalk.com: errcode 460101, the body of a request has at most 20,000 bytes.
+    assert max(map(len, web.bodies)) <= 20_000
     texts = [str(message["markdown"]["text"]) for _, message in web.requests]  # type: ignore[index]
-    assert all(len(text.encode()) < 20_000 for text in texts)
-    assert sum(text.count("缺") for text in texts) == 15_000
+    assert sum(text.count(character.strip()) for text in texts) == 15_000
+
+
+def test_mail_shows_the_page_made_for_mail_and_others_the_markdown(
+    web: Web, mailbox: tuple[str, list[bytes]], outbox: Path
+) -> None:
+    address, mails = mailbox
+    host, port = address.split(":")
+    url = f"mailto://{host}:{port}?smtp={host}&mode=insecure&from=a@example.com&to=b@example.com"
+    notifier = dingtalk(outbox, mail=url, text=f"{url}&format=text")
+    html = "<!doctype html><html><body><h1>每日报告</h1><table><tr><td>96</td><td>83</td></tr></table></body></html>"
+    assert all(delivery.delivered for delivery in notifier.send("每日报告", "**完整**", "info", html=html))
+    assert web.requests[0][1]["markdown"] == {"title": "每日报告", "text": "**完整**"}
+    first, second = (message_from_bytes(mail, policy=policy.default) for mail in mails)
+    assert first.get_content_type() == "multipart/alternative"
+    words, shown = first.iter_parts()  # type: ignore[attr-defined]
+    assert (words.get_content_type(), shown.get_content_type()) == ("text/plain", "text/html")
+    assert shown.get_content().strip() == html
+    assert {"每日报告", "96", "83"} <= set(words.get_content().split())
+    assert second.get_content_type() == "text/plain"
+    assert "完整" in second.get_content()  # type: ignore[attr-defined]
+
+
+def test_what_is_sent_again_is_the_page_made_for_mail(mailbox: tuple[str, list[bytes]], outbox: Path) -> None:
+    address, mails = mailbox
+    host, port = address.split(":")
+    url = "mailto://{}?smtp={}&mode=insecure&from=a@example.com&to=b@example.com"
+    Notifier(routes={"mail": url.format("127.0.0.1:1", "127.0.0.1")}, outbox=outbox).send(
+        "title", "text", "info", html="<p>made for mail</p>"
+    )
+    (delivery,) = Notifier(routes={"mail": url.format(f"{host}:{port}", host)}, outbox=outbox).resend()
+    assert delivery == Delivery("mail", delivered=True)
+    assert b"text/html" in mails[0]
+    (shown,) = [
+        part for part in message_from_bytes(mails[0], policy=policy.default).walk()
+        if part.get_content_type() == "text/html"
+    ]  # fmt: skip
+    assert "made for mail" in shown.get_content()  # type: ignore[attr-defined]
