@@ -46,11 +46,14 @@ from reconcile.frames import (
 )
 from reconcile.ledger import carry_on, waive
 from reconcile.report import (
+    CHECKED,
     Language,
     ReportData,
+    calendar_days,
     findings_csv,
     open_findings,
     render_brief,
+    render_mail,
     render_page,
     render_workbook,
 )
@@ -58,8 +61,8 @@ from reconcile.summary import durations, file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 from reconcile.windows import windows
 
-# The days before the window that the report still shows, for the trend and for what is still open.
-TREND_DAYS = 14
+# The days before the window whose open findings the report still shows.
+OPEN_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Report:
 
     page: Path
     brief: str
+    mail: str
     open_critical: int
     open_major: int
 
@@ -104,7 +108,7 @@ def reconcile(
         for centre in centres:
             reopen(centre, days, until)
         checked = expectations(settings, centres, days, until)
-        report = write_report(settings, centres, days, until, now)
+        report = write_report(settings, centres, days, until, now, checked)
         delivered = notify(settings, until, report)
     return {
         "business": business,
@@ -112,7 +116,7 @@ def reconcile(
         "report": str(report.page),
         "open_critical": report.open_critical,
         "open_major": report.open_major,
-        "expectations": checked,
+        "expectations": {"met": int(checked["success"].sum()), "failed": int((~checked["success"]).sum())},
         "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
     }
 
@@ -228,8 +232,8 @@ def summarise_site(centre: Centre, days: list[date], traced: Traced, findings: p
 
 
 @task(name="expectations", cache_policy=NO_CACHE)
-def expectations(settings: Business, centres: list[Centre], days: list[date], as_of: date) -> dict[str, int]:
-    """How many expectations of the summary hold, and how many do not; the Data Docs are written."""
+def expectations(settings: Business, centres: list[Centre], days: list[date], as_of: date) -> pl.DataFrame:
+    """The expectations of the summary (CHECKED), and whether they hold; the Data Docs are written."""
     known = Known(
         **{name: pl.concat([c.read(frame, wanted) for c in centres]) for name, frame, wanted in (
             ("summary", SUMMARY, days), ("before", SUMMARY, _same_weekdays(days)), ("file_types", FILE_TYPES, days),
@@ -238,7 +242,7 @@ def expectations(settings: Business, centres: list[Centre], days: list[date], as
     )  # fmt: skip
     if known.summary.is_empty():
         get_run_logger().warning("nothing to expect anything of: the summary is empty")
-        return {"met": 0, "failed": 0}
+        return CHECKED.to_frame()
     expected = Expected.model_validate(settings.expected)
     checked = great_expectations.check(
         measure(known, expected),
@@ -248,8 +252,7 @@ def expectations(settings: Business, centres: list[Centre], days: list[date], as
     )
     for row in checked.filter(~pl.col("success")).iter_rows(named=True):
         get_run_logger().warning("%s: observed %s", row["description"], row["observed"])
-    met = int(checked["success"].sum())
-    return {"met": met, "failed": checked.height - met}
+    return checked
 
 
 def _same_weekdays(days: list[date]) -> list[date]:
@@ -259,32 +262,42 @@ def _same_weekdays(days: list[date]) -> list[date]:
 
 
 @task(name="report", cache_policy=NO_CACHE)
-def write_report(settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime) -> Report:
-    """The report as a page, a workbook, a CSV and a brief for chat, in the folder of the day."""
-    data = _report_data(settings, centres, days, as_of, now)
+def write_report(
+    settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime, checked: pl.DataFrame
+) -> Report:
+    """The report as a page, a workbook, a CSV, a brief for chat and a mail, in the folder of the day."""
+    data = _report_data(settings, centres, days, as_of, now, checked)
     folder = settings.reports() / as_of.isoformat()
     folder.mkdir(parents=True, exist_ok=True)
     language: Language = "en" if settings.language == "en" else "zh"
-    brief = render_brief(data, language)
+    brief, mail = render_brief(data, language, str(folder)), render_mail(data, language)
     _write(folder / "report.html", render_page(data, language).encode())
     _write(folder / "findings.xlsx", render_workbook(data.findings, data.waivers, data.summary, now))
     _write(folder / "findings.csv", findings_csv(data.findings))
     _write(folder / "brief.md", brief.encode())
+    _write(folder / "mail.html", mail.encode())
     key = f"report-{settings.business}"
     create_markdown_artifact(brief, key=key, description=f"{settings.title} {as_of}")
     create_link_artifact((folder / "report.html").as_uri(), key=f"{key}-page", link_text=f"{settings.title} {as_of}")
     is_open = open_findings(data)
     show_findings(settings.business, is_open)
     counts = dict(is_open["severity"].value_counts().iter_rows())
-    return Report(folder / "report.html", brief, counts.get("critical", 0), counts.get("major", 0))
+    return Report(folder / "report.html", brief, mail, counts.get("critical", 0), counts.get("major", 0))
 
 
-def _report_data(settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime) -> ReportData:
-    shown = days_between(days[0] - timedelta(days=TREND_DAYS), days[-1])
+def _report_data(
+    settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime, checked: pl.DataFrame
+) -> ReportData:
+    shown = days_between(days[0] - timedelta(days=OPEN_DAYS), days[-1])
+    weeks = calendar_days(days, as_of)
     everything = {
-        frame.name: pl.concat([c.read(frame, shown) for c in centres])
-        for frame in (SUMMARY, FILE_TYPES, FINDINGS, WAIVERS, SNAPSHOTS)
-    }
+        frame.name: pl.concat([c.read(frame, wanted) for c in centres])
+        for frame, wanted in (
+            (SUMMARY, sorted({*weeks, *shown})), (FILE_TYPES, days), (DURATIONS, days), (FINDINGS, shown),
+            (WAIVERS, shown), (SNAPSHOTS, shown),
+        )
+    }  # fmt: skip
+    docs = {"data_docs": f"../data-docs/{as_of}/index.html"} if checked.height else {}
     return ReportData(
         business=settings.business,
         title=settings.title,
@@ -294,11 +307,22 @@ def _report_data(settings: Business, centres: list[Centre], days: list[date], as
         days=tuple(days),
         summary=everything[SUMMARY.name],
         file_types=everything[FILE_TYPES.name],
+        durations=everything[DURATIONS.name],
         findings=everything[FINDINGS.name],
         waivers=everything[WAIVERS.name],
         snapshots=everything[SNAPSHOTS.name],
+        overdue=pl.concat([_overdue(centre, weeks) for centre in centres]),
         sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
+        expectations=checked,
+        links={"workbook": "findings.xlsx", "csv": "findings.csv", **docs},
     )
+
+
+def _overdue(centre: Centre, days: list[date]) -> pl.DataFrame:
+    """The days (site, day) of which the site has no backup, though one was due."""
+    found = centre.catalog.scan(FINDINGS.name, centre.business.business, centre.site, days, FINDINGS.schema)
+    is_overdue = (pl.col("kind") == "backup_overdue") & (pl.col("status") != "resolved")
+    return found.filter(is_overdue).select("site", "day").collect()
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -318,7 +342,8 @@ def notify(settings: Business, as_of: date, report: Report) -> list[Delivery]:
     digest = hashlib.sha256(report.brief.encode()).hexdigest()
     if not sent.is_file() or json.loads(sent.read_text()).get("digest") != digest:
         severity: Severity = "critical" if report.open_critical else "major" if report.open_major else "info"
-        deliveries += notifier.send(f"{settings.title} {as_of}", report.brief, severity, (report.page,))
+        title = f"{settings.title} {as_of}"
+        deliveries += notifier.send(title, report.brief, severity, (report.page,), html=report.mail)
         _write(sent, json.dumps({"digest": digest}).encode())
     for delivery in deliveries:
         if not delivery.delivered:

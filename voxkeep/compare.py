@@ -242,10 +242,12 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
         days=tuple(days),
         summary=compared.summary,
         file_types=types,
+        durations=lengths,
         findings=compared.findings,
         waivers=WAIVERS.empty(),
         snapshots=SNAPSHOTS.empty(),
         sites=((SITE, ""),),
+        links={"csv": "findings.csv"},
     )
     (out / "report.html").write_text(render_page(data, "zh"), encoding="utf-8")
 

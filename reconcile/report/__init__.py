@@ -2,20 +2,25 @@
 
 from reconcile.report.brief import render_brief
 from reconcile.report.certificate import render_certificate
-from reconcile.report.data import ReportData, open_findings
+from reconcile.report.coverage import calendar_days
+from reconcile.report.data import CHECKED, ReportData, open_findings
+from reconcile.report.mail import render_mail
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language
 from reconcile.report.page import render_page
 from reconcile.report.workbook import findings_csv, render_workbook
 
 __all__ = [
+    "CHECKED",
     "Language",
     "ReportData",
+    "calendar_days",
     "findings_csv",
     "masked",
     "open_findings",
     "render_brief",
     "render_certificate",
+    "render_mail",
     "render_page",
     "render_workbook",
 ]

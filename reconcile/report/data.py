@@ -1,23 +1,34 @@
 """What a report is made of, and the figures that page, chat and workbook all show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import polars as pl
 
-from reconcile.frames import STATIONS
+from reconcile.frames import DURATIONS, STATIONS
 
 SEVERITIES = ("critical", "major", "minor", "info")
 COVERAGES = ("complete", "partial", "missing", "excluded")
-_SUMS = ("calls", "calls_expecting", "recordings", "bytes", "seconds", *COVERAGES, *STATIONS[2:])
+LOSSES = tuple(f"lost_{station}" for station in STATIONS[1:])
+_SUMS = ("calls", "calls_expecting", "recordings", "bytes", "seconds", *COVERAGES, *STATIONS[2:], *LOSSES)
+# What was expected of the summary, and whether it is so (blocks.expectations.check).
+CHECKED = pl.Schema(
+    {
+        "expectation": pl.String(), "column": pl.String(), "description": pl.String(), "success": pl.Boolean(),
+        "observed": pl.String(),
+    }
+)  # fmt: skip
+OVERDUE = pl.Schema({"site": pl.String(), "day": pl.Date()})
 
 
 @dataclass(frozen=True)
 class ReportData:
     """The frames of a report and what they are about.
 
-    `summary`, `file_types`, `findings`, `waivers` and `snapshots` are the frames of these names; they may reach further
-    back than `days`, for the trend and for findings that are still open.
+    `summary`, `file_types`, `durations`, `findings`, `waivers` and `snapshots` are the frames of these names; they may
+    reach further back than `days`, for trend and calendar and for findings that are still open. `overdue`: the sites'
+    days (site, day) without a backup that was due. `expectations` (CHECKED): empty where nothing was expected.
+    `links`: workbook, csv, data_docs, each with its address relative to the page, where it exists.
     """
 
     business: str
@@ -32,6 +43,10 @@ class ReportData:
     waivers: pl.DataFrame
     snapshots: pl.DataFrame
     sites: tuple[tuple[str, str], ...]
+    durations: pl.DataFrame = field(default_factory=DURATIONS.empty)
+    overdue: pl.DataFrame = field(default_factory=OVERDUE.to_frame)
+    expectations: pl.DataFrame = field(default_factory=CHECKED.to_frame)
+    links: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -33,27 +33,65 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "calls_expecting": ("应有录音", "Due a recording"),
     "recordings": ("录音", "Recordings"),
     "volume": ("数据量", "Volume"),
-    "hours": ("录音时长", "Audio"),
+    "hours": ("录音时长（小时）", "Audio (hours)"),
     "coverage": ("完整率", "Coverage"),
     "open_findings": ("未解决问题", "Open findings"),
-    "hours_unit": ("{hours} 小时", "{hours} h"),
     "stations": ("录音经过的各站", "The recordings' way, station by station"),
     "stations_note": (
-        "每一站都按实际数据核对：源磁盘、加密快照、中心磁盘、对象存储、检索。",
-        "Each station is read from data: source disk, encrypted snapshot, central disk, object store, search.",
+        "每一站都按实际数据核对。第一站数通话，其后数录音；检索只登记有对应通话的录音，无主录音不算丢失。",
+        "Read from data: first calls, then recordings. Search links only those that have a call: others are not lost.",
     ),
-    "station_called": ("通话", "Called"),
+    "station_called": ("应有录音", "Calls due"),
     "station_on_site": ("源磁盘", "On site"),
     "station_in_snapshot": ("快照", "In snapshot"),
     "station_restored": ("已恢复", "Restored"),
     "station_published": ("已发布", "Published"),
     "station_indexed": ("可检索", "Indexed"),
-    "station_lost": ("较上一站少 {lost}", "{lost} fewer than before"),
-    "station_same": ("与上一站一致", "same as before"),
+    "station_lost": ("丢失 {lost}", "{lost} lost"),
+    "station_whole": ("无丢失", "none lost"),
     "station_unknown": ("未核对", "not looked at"),
+    "calendar": ("完整率日历", "Calendar of coverage"),
+    "calendar_said": (
+        "{site}：{days} 天中，完整 {full} 天，不完整 {partly} 天，没有备份 {gap} 天，未核对 {unknown} 天。",
+        "{site}: {days} days, of which {full} complete, {partly} not, {gap} without backup, {unknown} not looked at.",
+    ),
+    "calendar_worst": (
+        "最低：{day}，{complete} / {must}（{coverage}）。",
+        "The lowest: {day}, {complete} / {must} ({coverage}).",
+    ),
+    "level_full": ("100 %", "100 %"),
+    "level_high": ("99 % 以上", "99 % or more"),
+    "level_mid": ("90 % 以上", "90 % or more"),
+    "level_low": ("低于 90 %", "below 90 %"),
+    "level_none": ("无需录音", "none due"),
+    "level_gap": ("没有备份", "no backup"),
+    "level_unknown": ("未核对", "not looked at"),
+    "month_1": ("1月", "Jan"),
+    "month_2": ("2月", "Feb"),
+    "month_3": ("3月", "Mar"),
+    "month_4": ("4月", "Apr"),
+    "month_5": ("5月", "May"),
+    "month_6": ("6月", "Jun"),
+    "month_7": ("7月", "Jul"),
+    "month_8": ("8月", "Aug"),
+    "month_9": ("9月", "Sep"),
+    "month_10": ("10月", "Oct"),
+    "month_11": ("11月", "Nov"),
+    "month_12": ("12月", "Dec"),
+    "weekday_0": ("一", "Mo"),
+    "weekday_2": ("三", "We"),
+    "weekday_4": ("五", "Fr"),
+    "weekday_6": ("日", "Su"),
     "by_site": ("各站点每日完整率", "Coverage by site and day"),
+    "whole_business": ("整个业务", "Whole business"),
+    "whole_period": ("整个区间", "Whole period"),
+    "columns_note": (
+        "显示最近 {shown} 天，共 {total} 天；其余见日历。",
+        "The last {shown} days of {total}; the calendar has the others.",
+    ),
     "site": ("站点", "Site"),
     "day": ("日期", "Day"),
+    "first_things": ("首先处理", "Look at these first"),
     "never_reported": ("从未上报", "never reported"),
     "trend": ("趋势：录音数量与完整率", "Trend: recordings and coverage"),
     "findings_by_kind": ("问题分类", "Findings by kind"),
@@ -67,6 +105,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "显示前 {shown} 条，共 {total} 条；其余见 findings.xlsx。",
         "The first {shown} of {total} are shown; findings.xlsx has the rest.",
     ),
+    "link_workbook": ("全部问题（Excel）", "All findings (Excel)"),
+    "link_csv": ("全部问题（CSV）", "All findings (CSV)"),
+    "link_data_docs": ("预期的详细结果（Data Docs）", "Every expectation (Data Docs)"),
+    "expectations": ("预期", "Expectations"),
+    "expectations_met": ("共 {total} 项预期，{met} 项符合。", "{met} of {total} expectations are met."),
+    "expectation": ("未符合的预期", "Not met"),
+    "column": ("字段", "Figure"),
+    "observed": ("实际值", "Observed"),
     "subject": ("对象", "Subject"),
     "expected": ("应有", "Expected"),
     "actual": ("实际", "Actual"),
@@ -114,6 +160,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "state_undecodable": ("无法解码", "undecodable"),
     "state_in_progress": ("写入中", "still growing"),
     "state_unreadable": ("无法读取", "unreadable"),
+    "lengths": ("录音时长分布", "Lengths of the recordings"),
+    "length_seconds": ("{first}–{until} 秒", "{first}–{until} s"),
+    "length_minutes": ("{first}–{until} 分钟", "{first}–{until} min"),
+    "length_longest": ("{first} 小时以上", "{first} h and more"),
+    "length_unknown": ("时长未知", "unknown"),
+    "lengths_note": (
+        "共 {recordings} 份，合计 {seconds} 秒，平均 {mean} 秒。下限含，上限不含。",
+        "{recordings} recordings, {seconds} s in all, {mean} s on average. Each range includes its lower end only.",
+    ),
     "backups": ("各站点备份", "Backups by site"),
     "last_snapshot": ("最近快照", "Last snapshot"),
     "taken_at": ("时间", "Taken at"),
@@ -134,6 +189,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Telephone numbers are masked. Every figure comes from the catalog's Parquet and can be checked with any tool.",
     ),
     "more_in_report": ("详见报告与 findings.xlsx。", "See the report and findings.xlsx."),
+    "more_at": ("报告与 findings.xlsx 位于：{where}", "The report and findings.xlsx are in {where}"),
+    "kinds_more": ("另有 {kinds} 类问题，共 {n} 条。", "{n} more, of {kinds} other kinds."),
+    "findings_more": ("另有 {n} 条，见报告。", "{n} more are in the report."),
+    "mail_attached": (
+        "完整报告见附件 report.html，可离线打开；全部问题见 findings.xlsx。",
+        "The whole report is attached as report.html and opens offline; findings.xlsx has every finding.",
+    ),
     "summary_sheet": ("汇总", "Summary"),
     "kind_recording_lost": ("录音丢失", "Recording lost"),
     "mean_recording_lost": (
@@ -283,13 +345,7 @@ PHRASES: dict[str, str] = {
 
 def phrase(text: str, language: Language) -> str:
     """What a finding says, in this language; a text of no known phrase stays as it is."""
-    if language == "en":
-        return text
-    for pattern, chinese in _patterns():
-        found = pattern.fullmatch(text)
-        if found:
-            return chinese.format(*(_place(part) for part in found.groups()))
-    return text
+    return text if language == "en" else translated(text, _patterns())
 
 
 def _place(part: str) -> str:
@@ -299,6 +355,20 @@ def _place(part: str) -> str:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    return compiled(PHRASES)
+
+
+def translated(text: str, patterns: list[tuple[re.Pattern[str], str]]) -> str:
+    """The Chinese of the first pattern (`compiled`) that the text is of; a text of none stays as it is."""
+    for pattern, chinese in patterns:
+        found = pattern.fullmatch(text)
+        if found:
+            return chinese.format(*(_place(part) for part in found.groups()))
+    return text
+
+
+def compiled(phrases: dict[str, str]) -> list[tuple[re.Pattern[str], str]]:
+    """English texts with places and their Chinese, to be found by `translated`."""
     return [
-        (re.compile(re.escape(english).replace(r"\{\}", "(.*?)"), re.DOTALL), zh) for english, zh in PHRASES.items()
+        (re.compile(re.escape(english).replace(r"\{\}", "(.*?)"), re.DOTALL), zh) for english, zh in phrases.items()
     ]

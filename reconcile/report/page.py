@@ -1,7 +1,7 @@
 """The page: one HTML file that needs nothing from outside, in Chinese and English."""
 
+import re
 from collections.abc import Callable
-from datetime import date
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,13 +10,11 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from reconcile.frames import STATIONS
 from reconcile.report import charts
 from reconcile.report.brief import verdict
 from reconcile.report.changes import changes
+from reconcile.report.coverage import LEVELS, calendars, grid
 from reconcile.report.data import (
-    COVERAGES,
-    SEVERITIES,
     ReportData,
     figures,
     in_days,
@@ -24,11 +22,20 @@ from reconcile.report.data import (
     share,
     waived_findings,
 )
+from reconcile.report.expected import expectation
+from reconcile.report.lengths import lengths, range_words
 from reconcile.report.masking import masked
 from reconcile.report.messages import LANGUAGES, Language, phrase, say
+from reconcile.report.totals import cards, coverages, size, stations
 
 # More findings than this nobody reads in a page; the workbook has them all.
 TOP = 200
+# Of each kind at least so many are among them, however many worse ones there are.
+_OF_A_KIND = 5
+# So many are named at the top of the page.
+_FIRST = 5
+# The trend shows the last days, as many as can be told apart on a telephone.
+_TREND = 28
 
 
 def render_page(data: ReportData, language: Language) -> str:
@@ -38,6 +45,7 @@ def render_page(data: ReportData, language: Language) -> str:
     """
     found = figures(data)
     is_open = open_findings(data)
+    shown = top_findings(is_open)
     return str(
         _template().render(
             language=language,
@@ -47,29 +55,44 @@ def render_page(data: ReportData, language: Language) -> str:
             generated=data.generated_at.astimezone(ZoneInfo(data.time_zone)).strftime("%Y-%m-%d %H:%M"),
             verdict=_both(lambda spoken: verdict(data, spoken)),
             changed=_both(lambda spoken: changes(data, spoken)),
-            share=share,
-            cards=_cards(data),
-            steps=_steps(data),
-            grid=_grid(data),
+            cards=cards(found),
+            stations=stations(data, found),
+            calendars=[site | {"drawn": _drawn(place, site)} for place, site in enumerate(calendars(data))],
+            levels=LEVELS,
+            grid=grid(data),
             trend=_trend(data),
-            kinds=_kinds(is_open),
-            findings=is_open.head(TOP).to_dicts(),
+            kinds=_kinds(is_open, shown),
+            findings=shown.to_dicts(),
+            first=shown.head(_FIRST).to_dicts(),
             open_total=is_open.height,
             waived=waived_findings(data).head(TOP).to_dicts(),
+            unmet=data.expectations.filter(~pl.col("success")).to_dicts(),
             types=_types(data),
+            lengths=lengths(data),
             backups=_backups(data),
-            coverages=_coverages(data),
-            severities=SEVERITIES,
+            coverages=coverages(found),
         )
     )
+
+
+def top_findings(is_open: pl.DataFrame) -> pl.DataFrame:
+    """The findings that a page shows, in their order: the worst, but some of each kind."""
+    ranked = is_open.with_row_index("place").with_columns(pl.int_range(pl.len()).over("kind").alias("of_kind"))
+    shown = ranked.sort(pl.col("of_kind") >= _OF_A_KIND, "place").head(TOP).sort("place")
+    return shown.drop("place", "of_kind")
 
 
 def _both(make: Callable[[Language], str]) -> Markup:
     """The text in both languages, of which the page shows one."""
     return Markup("").join(
-        Markup('<span lang="{}">{}</span>').format("zh-CN" if spoken == "zh" else "en", make(spoken))
+        Markup('<span lang="{}">{}</span>').format("zh-CN" if spoken == "zh" else "en", _unbroken(make(spoken)))
         for spoken in LANGUAGES
     )
+
+
+def _unbroken(text: str) -> str:
+    """With the sign of a percentage never alone on the next line."""
+    return text.replace(" %", "\xa0%")
 
 
 @cache
@@ -83,7 +106,11 @@ def _template() -> Template:
     )
     environment.globals["t"] = lambda key, **places: _both(lambda spoken: say(key, spoken, **places))
     environment.globals["phrase"] = lambda text: _both(lambda spoken: _masked(phrase(text, spoken)))
-    environment.filters.update(masked=_masked, thousands=lambda number: f"{int(number):,}", size=_size)
+    environment.globals["expectation"] = lambda text: _both(lambda spoken: _masked(expectation(text, spoken)))
+    environment.globals["length"] = lambda row: _both(lambda spoken: range_words(row["first"], row["until"], spoken))
+    environment.globals["share"] = share
+    environment.filters.update(masked=_masked, thousands=lambda number: f"{int(number):,}", size=size)
+    environment.filters["observed"] = lambda text: _masked(_observed(str(text)))
     return environment.get_template("page.html.j2")
 
 
@@ -93,80 +120,26 @@ def _masked(text: object) -> Markup:
     return Markup(whole.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704  # escaped in the line above
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":  # noqa: PLR2004
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1000
-    return ""
+def _observed(text: str) -> str:
+    """What was observed, without the brackets of a list, and no more digits than people read."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number.group()):.4g}", inner)
 
 
-def _cards(data: ReportData) -> list[dict[str, Any]]:
-    found = figures(data)
-    sums = found.sums
-    covered = share(found.coverage) if found.coverage is not None else "—"
-    return [
-        {"key": "coverage", "value": covered, "strong": True},
-        {"key": "calls", "value": f"{int(sums['calls']):,}"},
-        {"key": "calls_expecting", "value": f"{int(sums['calls_expecting']):,}"},
-        {"key": "recordings", "value": f"{int(sums['recordings']):,}"},
-        {"key": "volume", "value": _size(sums["bytes"])},
-        {
-            "key": "hours",
-            "value": _both(lambda spoken: say("hours_unit", spoken, hours=f"{sums['seconds'] / 3600:,.1f}")),
-        },
-    ]
+def _drawn(place: int, site: dict[str, Any]) -> Markup:
+    def months(number: int) -> str:
+        return _svg_text(f"month_{number}")
+
+    weekdays = [_svg_text(f"weekday_{day}") if day % 2 == 0 else "" for day in range(7)]
+    drawn = charts.calendar(site["cells"], f"calendar-{place}", months, weekdays)
+    return Markup(drawn)  # noqa: S704  # drawn here, from dates and counts
 
 
-def _steps(data: ReportData) -> list[dict[str, Any]]:
-    """The stations behind the call: how many recordings each has; None where nobody looked."""
-    sums = figures(data).sums
-    looked_at = {name: in_days(data.summary, data)[name].sum() > 0 for name in STATIONS[2:]}
-    any_behind = any(looked_at.values())
-    steps: list[dict[str, Any]] = [{"key": "on_site", "count": int(sums["recordings"]), "lost": 0}]
-    for name in STATIONS[2:]:
-        count = int(sums[name]) if any_behind else None
-        before = steps[-1]["count"]
-        lost = max(before - count, 0) if count is not None and before is not None and name != "indexed" else 0
-        steps.append({"key": name, "count": count, "lost": lost})
-    top = max((step["count"] or 0 for step in steps), default=0) or 1
-    return [step | {"part": (step["count"] or 0) / top * 100} for step in steps]
-
-
-def _grid(data: ReportData) -> dict[str, Any]:
-    """Coverage of each site and day."""
-    must = pl.col("complete") + pl.col("partial") + pl.col("missing")
-    cells = {
-        (row["site"], row["day"]): row
-        for row in in_days(data.summary, data).with_columns(must.alias("must")).iter_rows(named=True)
-    }
-    days: list[date | None] = [*data.days] if data.days else [None]
-    if None in {day for _, day in cells} and None not in days:
-        days.append(None)
-    rows = []
-    for site, title in data.sites:
-        row = [_grid_cell(cells.get((site, day))) for day in days]
-        rows.append({"site": site, "title": title, "cells": row, "silent": _is_silent(data, site)})
-    return {"days": days, "rows": rows}
-
-
-# How good a share is, for its colour.
-_LEVELS = (("full", 1.0), ("high", 0.99), ("mid", 0.9), ("low", 0.0))
-
-
-def _grid_cell(row: dict[str, Any] | None) -> dict[str, Any]:
-    if row is None or not row["must"]:
-        return {"text": "—", "level": "none", "must": 0, "complete": 0}
-    level = next(name for name, least in _LEVELS if row["coverage"] >= least)
-    return {"text": share(row["coverage"]), "level": level, "must": row["must"], "complete": row["complete"]}
-
-
-def _is_silent(data: ReportData, site: str) -> bool:
-    """Whether nothing has ever come from this site."""
-    has_rows = data.summary.filter(
-        (pl.col("site") == site) & ((pl.col("calls") > 0) | (pl.col("recordings") > 0))
-    ).height
-    return not has_rows and not data.snapshots.filter(pl.col("site") == site).height
+def _svg_text(key: str) -> str:
+    """The text in both languages, for SVG."""
+    return "".join(
+        f'<text lang="{"zh-CN" if spoken == "zh" else "en"}">{escape(say(key, spoken))}</text>' for spoken in LANGUAGES
+    )
 
 
 def _trend(data: ReportData) -> Markup:
@@ -176,20 +149,17 @@ def _trend(data: ReportData) -> Markup:
         .group_by("day")
         .agg(pl.col("recordings").sum(), pl.when(must > 0).then(pl.col("complete").sum() / must).alias("share"))
         .sort("day")
-        .tail(21)
+        .tail(_TREND)
     )
     points = [(str(day), int(count), part) for day, count, part in days.iter_rows()]
-    return Markup(charts.trend(points, "recordings and coverage by day"))  # noqa: S704  # drawn here, texts escaped
+    return Markup(charts.trend(points, "trend"))  # noqa: S704  # drawn here, texts escaped
 
 
-def _kinds(is_open: pl.DataFrame) -> list[dict[str, Any]]:
-    return is_open.group_by("kind", "severity", maintain_order=True).agg(pl.len().alias("n")).to_dicts()
-
-
-def _coverages(data: ReportData) -> list[dict[str, Any]]:
-    sums = figures(data).sums
-    total = sum(sums[name] for name in COVERAGES) or 1
-    return [{"key": name, "count": int(sums[name]), "part": sums[name] / total * 100} for name in COVERAGES]
+def _kinds(is_open: pl.DataFrame, shown: pl.DataFrame) -> list[dict[str, Any]]:
+    """How many are open of each kind, and the first of them that is shown."""
+    firsts = shown.group_by("kind", "severity", maintain_order=True).agg(pl.first("finding_id").alias("first"))
+    kinds = is_open.group_by("kind", "severity", maintain_order=True).agg(pl.len().alias("n"))
+    return kinds.join(firsts, on=["kind", "severity"], how="left", maintain_order="left").to_dicts()
 
 
 def _types(data: ReportData) -> list[dict[str, Any]]:
