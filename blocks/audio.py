@@ -43,7 +43,7 @@ _RAW = {
     "alaw": ("pcm_alaw", 8000, 8000), "al": ("pcm_alaw", 8000, 8000), "sln": ("pcm_s16le", 8000, 16000),
     "sln16": ("pcm_s16le", 16000, 32000), "g722": ("adpcm_g722", 16000, 8000), "g729": ("g729", 8000, 1000),
 }  # fmt: skip
-_FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wv"
+FORMATS = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wv"
 
 
 class AudioHeader(NamedTuple):
@@ -168,7 +168,7 @@ def _ask_ffmpeg(file: BinaryIO) -> AudioHeader:
 
     try:
         file.seek(0)
-        with av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": _FORMATS}) as container:
+        with av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": FORMATS}) as container:
             stream = next(iter(container.streams.audio), None)
             codec = stream.codec_context if stream else None
             if stream is None or codec is None or not 0 < codec.sample_rate <= _HIGHEST_RATE:

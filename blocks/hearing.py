@@ -1,0 +1,143 @@
+"""A recording as a browser can play it: WAV with 16-bit samples, at the recording's own rate. For hearing only.
+
+Everything takes this one way, also what some browsers could play as it is: so what is heard, what the waveform shows
+and how far one can seek are the same for every format and every browser. The original is never touched.
+"""
+
+import struct
+import wave
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blocks.audio import FORMATS, AudioHeader, read_header
+from blocks.errors import PermanentError
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.container import InputContainer
+
+_HEAD = 64 * 1024
+# Formats without a header, by the codec that blocks.audio tells, as FFmpeg calls them.
+_RAW_FORMATS = {
+    "pcm_mulaw": "mulaw", "pcm_alaw": "alaw", "pcm_s16le": "s16le", "adpcm_g722": "g722", "g729": "g729",
+}  # fmt: skip
+_TAKE_RATE = ("mulaw", "alaw", "s16le")
+_STEREO = 2
+# Packets in a row that cannot be decoded, after which nothing good comes any more.
+_MOST_BAD = 200
+_FULL_SCALE = 32768
+
+
+def to_wav(source: Path, extension: str, target: Path) -> None:
+    """Write the recording to `target` as WAV, 16 bit, one or two channels; what is damaged is left out.
+
+    Raises:
+        PermanentError: there is nothing to hear in it.
+    """
+    header = _header(source, extension)
+    try:
+        written = _write(source, header, target)
+    except _errors() as error:
+        raise _silent(str(error)) from None
+    if not written:
+        raise _silent("no sample of it can be decoded")
+
+
+def levels(wav: Path, buckets: int) -> list[list[int]]:
+    """The loudest sample of each of so many equal parts, 0 to 100, one list a channel."""
+    with wave.open(str(wav), "rb") as file:
+        channels, frames = file.getnchannels(), file.getnframes()
+        edges = np.linspace(0, frames, min(buckets, max(frames, 1)) + 1).astype(np.int64)
+        parts = [_loudest(file, end - start, channels) for start, end in pairwise(edges.tolist())]
+    return [[round(100 * part[channel] / _FULL_SCALE) for part in parts] for channel in range(channels)]
+
+
+def duration_seconds(wav: Path) -> float:
+    """How long a WAV file that `to_wav` wrote plays."""
+    with wave.open(str(wav), "rb") as file:
+        return file.getnframes() / file.getframerate()
+
+
+def _loudest(file: wave.Wave_read, frames: int, channels: int) -> list[int]:
+    samples: NDArray[np.int16] = np.frombuffer(file.readframes(frames), np.int16).reshape(-1, channels)
+    if not len(samples):
+        return [0] * channels
+    found: list[int] = np.abs(samples.astype(np.int32)).max(axis=0).tolist()
+    return found
+
+
+def _header(source: Path, extension: str) -> AudioHeader:
+    with source.open("rb") as file:
+        return read_header(file.read(_HEAD), source.stat().st_size, file, extension)
+
+
+def _write(source: Path, header: AudioHeader, target: Path) -> int:
+    """The samples written a channel."""
+    from av.audio.resampler import AudioResampler  # noqa: PLC0415  # 0.2 s that only hearing needs
+
+    written = 0
+    with _opened(source, header) as container, wave.open(str(target), "wb") as out:
+        stream = container.streams.audio[0]
+        rate = stream.codec_context.sample_rate
+        channels = min(stream.codec_context.channels, _STEREO)
+        out.setnchannels(channels)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        to_pcm = AudioResampler(format="s16", layout="stereo" if channels == _STEREO else "mono", rate=rate)
+        for frame in _frames(container):
+            for plain in to_pcm.resample(frame):
+                out.writeframesraw(plain.to_ndarray().tobytes())
+                written += plain.samples
+    return written
+
+
+def _opened(source: Path, header: AudioHeader) -> "InputContainer":
+    import av  # noqa: PLC0415  # likewise
+
+    if header.container == "raw":
+        name = _RAW_FORMATS[header.codec or ""]
+        options = {"sample_rate": str(header.sample_rate)} if name in _TAKE_RATE else {}
+        return av.open(str(source), format=name, options=options)
+    if header.container in ("gsm", "wav"):
+        return av.open(str(source), format=header.container, metadata_errors="ignore")
+    return av.open(str(source), metadata_errors="ignore", options={"format_whitelist": FORMATS})
+
+
+def _frames(container: "InputContainer") -> Iterator["AudioFrame"]:
+    """Every frame that can be decoded; a recording that was cut off has good ones before its end."""
+    from av.error import EOFError as EndError  # noqa: PLC0415  # likewise
+    from av.error import FFmpegError  # noqa: PLC0415
+
+    bad = 0
+    packets = container.demux(audio=0)
+    while bad < _MOST_BAD:
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except (StopIteration, EndError):
+            return
+        except FFmpegError:
+            bad += 1
+            continue
+        bad = 0
+        yield from frames
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from av.error import FFmpegError  # noqa: PLC0415  # likewise
+
+    return FFmpegError, ValueError, KeyError, IndexError, wave.Error, struct.error
+
+
+def _silent(cause: str) -> PermanentError:
+    return PermanentError(
+        operation="hear a recording",
+        subject="its bytes",
+        cause=cause,
+        remedy="download the original: it is kept as it came, and perhaps another program knows the format",
+    )
