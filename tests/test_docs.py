@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from reconcile.findings import KINDS
+from voxkeep.listen_settings import load_listen_settings
 from voxkeep.main import app
 from voxkeep.settings import Settings, load_rules, load_settings
 
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
         "settings.schema.json",
         "rules.md",
         "rules.schema.json",
+        "listen.md",
         "cli.md",
     ],
 )
@@ -106,6 +108,12 @@ def test_the_example_in_the_page_of_settings_loads(tmp_path: Path) -> None:
     shutil.copytree(DOCS / "example", tmp_path, dirs_exist_ok=True)
     (tmp_path / "business.yaml").write_text(example, encoding="utf-8")
     assert load_settings(tmp_path / "business.yaml").title == "美团催收"
+
+
+def test_the_example_of_the_page_loads() -> None:
+    settings = load_listen_settings(DOCS / "example" / "listen" / "listen.yaml")
+    assert settings.oidc
+    assert settings.oidc.grants[0].roles == ["listener"]
 
 
 def test_the_example_of_rules_loads() -> None:

@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from listen.roles import ACTIONS, ROLES
 from reconcile.findings import KINDS
 from reconcile.frames import FRAMES, Frame
 from reconcile.rules import Rules
+from voxkeep.listen_settings import ListenSettings
 from voxkeep.main import app
 from voxkeep.settings import Settings
 from voxkeep.settings_fields import Place, is_model, members, sections
@@ -42,6 +44,7 @@ def pages() -> dict[str, str]:
         "settings.schema.json": schema(Settings, "A business of voxkeep"),
         "rules.md": rules_page(),
         "rules.schema.json": schema(Rules, "Rules of voxkeep compare"),
+        "listen.md": listen_page(),
         "cli.md": cli_page(),
     }
 
@@ -111,6 +114,30 @@ def rules_page() -> str:
         "Editors that know JSON Schema take [rules.schema.json](rules.schema.json)."
     )
     return _page("Rules", intro, f"## An example\n\n```yaml\n{example}```", *_sections(Rules))
+
+
+def listen_page() -> str:
+    """The page 调听: who may do what, and its settings."""
+    example = (DOCS / "example" / "listen" / "listen.yaml").read_text(encoding="utf-8")
+    intro = (
+        "`voxkeep listen` serves the page on which people find calls and hear them: [how to use it](clerk.md),\n"
+        "[how to run it](operator.md#serve-the-page), [its audit trail](auditor.md)."
+    )
+    table = [
+        [f"`{action.name}`", action.meaning, *("yes" if action.name in may else "" for may in ROLES.values())]
+        for action in ACTIONS
+    ]
+    settings = (
+        "`listen.yaml` in the home of voxkeep, or `--settings FILE`; without it, accounts and audit trail lie in "
+        "`listen`\nbelow the storage of the businesses, and there is no login but by accounts."
+    )
+    return _page(
+        "The page 调听",
+        intro,
+        f"## Who may do what\n\nOf one's own businesses only.\n\n{_table(['action', 'what it is', *ROLES], table)}",
+        f"## Settings\n\n{settings}\n\n```yaml\n{example}```",
+        *_sections(ListenSettings),
+    )
 
 
 def _sections(model: type[BaseModel]) -> list[str]:

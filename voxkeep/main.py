@@ -1,5 +1,6 @@
 """The command line. Each command reads its words, calls one function, and prints what comes back."""
 
+import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -44,6 +45,9 @@ Day = Annotated[
     datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="Business day; today where not given.")
 ]
 DEFAULT_HOME = Path.home() / ".voxkeep"
+PageSettings = Annotated[
+    Path | None, typer.Option("--settings", help="Settings of the page; listen.yaml in the home, where not given.")
+]
 
 
 class Profile(StrEnum):
@@ -66,6 +70,31 @@ class CertificateVerb(StrEnum):
     """What can be done with a certificate."""
 
     verify = "verify"
+
+
+class AuditVerb(StrEnum):
+    """What can be done with the audit trail."""
+
+    verify = "verify"
+
+
+class AccountVerb(StrEnum):
+    """What can be done with accounts of the page."""
+
+    add = "add"
+    disable = "disable"
+    reset = "reset"
+    list = "list"
+
+
+class RoleName(StrEnum):
+    """What an account may do; docs/operator.md has the table."""
+
+    listener = "listener"
+    supervisor = "supervisor"
+    liaison = "liaison"
+    auditor = "auditor"
+    administrator = "administrator"
 
 
 class IndexVerb(StrEnum):
@@ -148,6 +177,9 @@ def demo(
         print_json(result.counts())
     else:
         show_demo(result)
+        from voxkeep.listening import demo_accounts, show_demo_accounts  # noqa: PLC0415
+
+        show_demo_accounts(demo_accounts(result.home), result.home)
     raise typer.Exit(COMPLETE if result.perfect() else INCOMPLETE)
 
 
@@ -216,6 +248,103 @@ def receiver(
 
     token = Secret(env="VOXKEEP_RECEIVER_TOKEN").fetch("token of the receiver")
     uvicorn.run(make_receiver(token), host=host, port=port, log_level="info", access_log=False)
+
+
+@app.command(epilog="Example: [bold]voxkeep listen --port 8400[/]")
+def listen(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8400,
+    settings: PageSettings = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Serve the page on which people find calls and hear them, of every business that was applied.
+
+    Over the network put a server with a certificate in front of it; it trusts what that says of the browser's address.
+    """
+    use_home(home)
+    from voxkeep.listening import serve  # noqa: PLC0415
+
+    serve(home, host, port, settings)
+
+
+@app.command(epilog="Example: [bold]voxkeep account add li.na --role listener --business meituan[/]")
+def account(
+    verb: Annotated[AccountVerb, typer.Argument(help="What to do.")],
+    name: Annotated[str | None, typer.Argument(help="The account; none for list.")] = None,
+    title: Annotated[str, typer.Option("--title", help="The person's name.")] = "",
+    role: Annotated[list[RoleName] | None, typer.Option("--role", help="May be given several times.")] = None,
+    business: Annotated[
+        list[str] | None, typer.Option("--business", help="May be given several times; * is every business.")
+    ] = None,
+    password_file: Annotated[Path | None, typer.Option("--password-file", help="File with the first password.")] = None,
+    settings: PageSettings = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Add, disable, reset or list accounts of the page.
+
+    The first password comes from VOXKEEP_ACCOUNT_PASSWORD, a file, or is asked for; it must be changed at the first
+    login. Every change is in the audit trail.
+    """
+    use_home(home)
+    from voxkeep import listening  # noqa: PLC0415
+
+    if verb is AccountVerb.list:
+        found = listening.list_accounts(home, settings)
+        print_json({"accounts": found}) if json else out.print(listening.show_accounts(found))
+        return
+    if name is None:
+        raise typer.BadParameter(f"`account {verb.value}` needs the account's name")
+    if verb is AccountVerb.disable:
+        listening.disable_account(home, name, settings)
+    elif verb is AccountVerb.reset:
+        listening.reset_account(home, name, _first_password(password_file), settings)
+    else:
+        if not role:
+            raise typer.BadParameter("give at least one --role")
+        asked = listening.NewAccount(name, title, [one.value for one in role], business or [])
+        listening.add_account(home, asked, _first_password(password_file), settings)
+    if json:
+        print_json({"account": name, "done": verb.value})
+
+
+def _first_password(file: Path | None) -> str:
+    from voxkeep.secret import Secret  # noqa: PLC0415
+
+    what = "first password of the account"
+    if file is not None:
+        return Secret(file=str(file)).fetch(what)
+    if "VOXKEEP_ACCOUNT_PASSWORD" in os.environ:
+        return Secret(env="VOXKEEP_ACCOUNT_PASSWORD").fetch(what)
+    asked: str = typer.prompt("First password", hide_input=True, confirmation_prompt=True, err=True)
+    return asked
+
+
+@app.command(epilog="Example: [bold]voxkeep audit verify --head 812:3f1c…[/]")
+def audit(
+    verb: Annotated[  # noqa: ARG001  # there is only one
+        AuditVerb, typer.Argument(help="What to do with it; verify: was any row changed, removed, put in or cut off?")
+    ],
+    head: Annotated[
+        str | None, typer.Option("--head", help="Head that was written down before, from the page or from here.")
+    ] = None,
+    settings: PageSettings = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Walk the audit trail of the page from its first row.
+
+    Exit code 0: it is whole; 1: it is not, and what was done to it is told; 2: it could not run.
+    """
+    use_home(home)
+    from voxkeep import listening  # noqa: PLC0415
+
+    verified = listening.verify_trail(home, head, settings)
+    if json:
+        print_json(listening.verified_plain(verified))
+    else:
+        out.print(listening.show_verified(verified))
+    raise typer.Exit(INCOMPLETE if verified.problems else COMPLETE)
 
 
 def _run_flow(name: str, home: Path, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Recordings made ready to be heard: fetched, proved, turned into WAV, and kept for a while in a private folder."""
+
+import hashlib
+import json
+import os
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from secrets import token_hex
+from typing import Any
+
+from blocks.errors import PermanentError
+from blocks.hearing import duration_seconds, levels, to_wav
+from blocks.store import ObjectStore
+
+# What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
+MOST_BYTES = 2_000_000_000
+BUCKETS = 600
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording that can be heard: its WAV file, how long it plays, and its waveform a channel."""
+
+    wav: Path
+    seconds: float
+    peaks: list[list[int]]
+
+
+class DamagedError(PermanentError):
+    """What the store holds is not what the source had."""
+
+
+class Sounds:
+    """The folder of what is ready; it is private, may be emptied at any time, and never grows beyond its bound."""
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._folder = folder
+        self._most = most_bytes
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def ready(self, store: ObjectStore, recording: dict[str, Any]) -> Sound:
+        """The recording, ready to be heard.
+
+        Raises:
+            DamagedError: the store's object does not have the source's bytes.
+            PermanentError, TransientError: it cannot be fetched or decoded.
+        """
+        name = hashlib.sha256(f"{store.url}\0{recording['key']}".encode()).hexdigest()[:40]
+        wav, told = self._folder / f"{name}.wav", self._folder / f"{name}.json"
+        with self._locks[name]:
+            if not told.exists() or not wav.exists():
+                self._make(store, recording, wav, told)
+            os.utime(wav)
+            content = json.loads(told.read_text())
+        return Sound(wav, content["seconds"], content["peaks"])
+
+    def original(self, store: ObjectStore, recording: dict[str, Any]) -> Path:
+        """A file with the recording's original bytes, proved; the caller removes it.
+
+        Raises:
+            DamagedError: the store's object does not have the source's bytes.
+        """
+        file = self._folder / f"{token_hex(16)}.original"
+        digest = hashlib.sha256()
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                for piece in store.get(recording["key"]):
+                    digest.update(piece)
+                    out.write(piece)
+            _prove(recording, digest.hexdigest())
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+        return file
+
+    def _make(self, store: ObjectStore, recording: dict[str, Any], wav: Path, told: Path) -> None:
+        source, part = self.original(store, recording), wav.with_suffix(f".{token_hex(4)}.part")
+        try:
+            to_wav(source, PurePosixPath(recording["key"]).suffix.lstrip(".").lower(), part)
+            content = {"seconds": duration_seconds(part), "peaks": levels(part, BUCKETS)}
+            part.replace(wav)
+        finally:
+            source.unlink()
+            part.unlink(missing_ok=True)
+        told.write_text(json.dumps(content))
+        self._bound()
+
+    def _bound(self) -> None:
+        """Let go of what nobody has heard for longest; an open file is read to its end by whoever has it open."""
+        files = [(file, file.stat()) for file in self._folder.glob("*.wav")]
+        size = sum(status.st_size for _, status in files)
+        for file, status in sorted(files, key=lambda found: found[1].st_mtime):
+            if size <= self._most:
+                return
+            file.unlink(missing_ok=True)
+            size -= status.st_size
+
+
+def _prove(recording: dict[str, Any], sha256: str) -> None:
+    if sha256 != recording["sha256"]:
+        raise DamagedError(
+            operation="read a recording",
+            subject=recording["recording_id"],
+            cause="the stored object does not have the source's bytes",
+            remedy="have it restored from its snapshot; the daily report shows the finding",
+        )
