@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from databases import mariadb, postgresql  # noqa: F401  # fixtures
 from nodes import PASSWORD, STRAINED, emptied, node_of_all_workers
 from online import running_cluster, servers  # noqa: F401  # fixtures
+from page import Page
 from s3_servers import breakable_minio, minio, minio_cluster, seaweedfs, service  # noqa: F401  # fixtures
 from shop import Shop
 
@@ -62,3 +63,12 @@ def elastic(elasticsearch: Elasticsearch) -> Iterator[ElasticIndex]:
     """An empty call index in Elasticsearch, this test's alone."""
     with emptied(elasticsearch):
         yield ElasticIndex(url=elasticsearch.url)
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page 调听 over two businesses, served; one for all tests of a worker."""
+    page = Page(tmp_path_factory.mktemp("page"))
+    server = page.start()
+    yield page
+    server.should_exit = True
