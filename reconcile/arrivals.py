@@ -61,7 +61,7 @@ def restored_recordings(inventory: pl.DataFrame, hashed: pl.DataFrame, snapshot_
     """RESTORED of the recordings (INVENTORY) whose files lie on the central disk (path, size, mtime, sha256)."""
     keys = inventory.select("business", "site", "day", "recording_id", "path")
     joined = hashed.drop_nulls("sha256").join(keys, on="path", how="inner")
-    joined = joined.with_columns(pl.lit(snapshot_id).alias("snapshot_id"))
+    joined = joined.with_columns(pl.lit(snapshot_id).alias("snapshot_id"), pl.lit(None, pl.Boolean).alias("published"))
     return joined.select(list(RESTORED.columns)).sort("recording_id")
 
 

@@ -225,7 +225,7 @@ def collect_findings(parts: list[pl.LazyFrame], as_of: date) -> pl.DataFrame:
         .unique(["kind", "business", "site", "identity"], keep="first", maintain_order=True)
     )
     ids = stable_ids((), [found[name] for name in ("kind", "business", "site", "identity")], digits=16)
-    absent = [name for name in ("call_uid", "call_id", "recording_id", "lost_at") if name not in found.columns]
+    absent = [name for name, column in FINDINGS.columns.items() if column.nullable and name not in found.columns]
     return (
         found.with_columns(
             ids.alias("finding_id"),
@@ -234,7 +234,7 @@ def collect_findings(parts: list[pl.LazyFrame], as_of: date) -> pl.DataFrame:
             pl.lit(as_of).alias("last_seen"),
             pl.lit("open").alias("status"),
             pl.lit(as_of).alias("status_since"),
-            *(pl.lit(None, pl.String).alias(name) for name in absent),
+            *(pl.lit(None, FINDINGS.schema[name]).alias(name) for name in absent),
         )
         .select(list(FINDINGS.columns))
         .cast(FINDINGS.schema)

@@ -199,6 +199,20 @@ RESTORED = Frame(
         "size": Column(pl.Int64, "bytes"),
         "mtime": Column(INSTANT, "last change of the content"),
         "sha256": Column(pl.String, "SHA-256 of the restored bytes, hex"),
+        "published": Column(
+            pl.Boolean, "the object store took it, or had it, when it was ingested; null: not told", nullable=True
+        ),
+    },
+)
+
+GONE = Frame(
+    "gone",
+    "one recording that was on the source disk, and that a later inventory of its day does not have",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "the recording"),
+        "last_on_site": Column(INSTANT, "time of the last snapshot whose inventory has it", nullable=True),
+        "gone_since": Column(INSTANT, "time of the first snapshot whose inventory does not"),
     },
 )
 
@@ -271,6 +285,9 @@ SNAPSHOTS = Frame(
         "first_day": Column(pl.Date, "first business day that its extracts cover"),
         "files": Column(pl.Int64, "recordings restored from it"),
         "bytes": Column(pl.Int64, "bytes restored from it"),
+        "inventory_whole": Column(
+            pl.Boolean, "its inventory could look into every folder; null: not told", nullable=True
+        ),
     },
 )
 
@@ -339,10 +356,30 @@ FINDINGS = Frame(
         "expected": Column(pl.String, "what should have been there"),
         "actual": Column(pl.String, "what was there"),
         "lost_at": Column(pl.String, "the station where it was lost", nullable=True),
+        "held_at": Column(
+            pl.String,
+            "the last station that has it with the source's bytes; called: only the call is known",
+            nullable=True,
+        ),
+        "held_time": Column(
+            INSTANT,
+            "when `held_at` had it, for all that is known: the time of the call, inventory, snapshot or object",
+            nullable=True,
+        ),
+        "size": Column(pl.Int64, "bytes of the recording, as the source had it", nullable=True),
+        "sha256": Column(pl.String, "SHA-256 of the recording, as the source had it", nullable=True),
+        "cause": Column(
+            pl.String, "what led to it (reconcile.evidence.CAUSES); null: the data do not tell", nullable=True
+        ),
         "first_seen": Column(pl.Date, "day of the first reconciliation that saw it"),
         "last_seen": Column(pl.Date, "day of the last reconciliation that saw it"),
         "status": Column(pl.String, "open, resolved or waived"),
         "status_since": Column(pl.Date, "day of the reconciliation that gave it this status"),
+        "resolution": Column(
+            pl.String,
+            "of a resolved one, by what (reconcile.ledger.RESOLUTIONS); null: not resolved, or not told",
+            nullable=True,
+        ),
     },
 )
 WAIVERS = Frame(
@@ -446,7 +483,7 @@ MEASURED = Frame(
 )
 
 FRAMES = (
-    CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
+    CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
     DURATIONS, MEASURED,
 )  # fmt: skip

@@ -333,7 +333,7 @@ class _Site:
         return [before, row] if self.chance(0.1) else [row]
 
     def copies(self, file: Row) -> list[Row]:
-        row = file | {"snapshot_id": "a" * 64, "sha256": file["sha256"] or "1" * 64}
+        row = file | {"snapshot_id": "a" * 64, "sha256": file["sha256"] or "1" * 64, "published": True}
         fate = self.fates[file["recording_id"]]["copy"]
         if "spoilt" in fate:
             row["sha256"] = "0" * 64

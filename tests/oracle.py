@@ -574,9 +574,11 @@ def findings(look: dict[str, Any], rows: list[Row], clock: dict[Any, Any], rules
     for part in parts:
         text = "\0".join([part["kind"], part["business"], part["site"], part.pop("identity")])
         part["finding_id"] = hashlib.sha256(text.encode()).hexdigest()[:16]
-        nothing = {"call_uid": None, "call_id": None, "recording_id": None, "lost_at": None}
+        nothing = dict.fromkeys(
+            ("call_uid", "call_id", "recording_id", "lost_at", "held_at", "held_time", "size", "sha256", "cause")
+        )
         seen = {"severity": SEVERITY[part["kind"]], "first_seen": as_of, "last_seen": as_of, "status": "open"}
-        seen["status_since"] = as_of
+        seen |= {"status_since": as_of, "resolution": None}
         told.setdefault(part["finding_id"], nothing | part | seen)
     return [told[finding_id] for finding_id in sorted(told)]
 

@@ -67,8 +67,12 @@ def recording_id(path: str, site: str = SITE) -> str:
 
 
 def rows_of(contract: Frame, *rows: Row) -> pl.DataFrame:
-    """The rows as a frame of this contract, in its columns' order."""
-    return pl.DataFrame([{name: row[name] for name in contract.columns} for row in rows], schema=contract.schema)
+    """The rows as a frame of this contract, in its columns' order; what may be null need not be written out."""
+    full = [
+        {name: row.get(name) if column.nullable else row[name] for name, column in contract.columns.items()}
+        for row in rows
+    ]
+    return pl.DataFrame(full, schema=contract.schema)
 
 
 def calls(*rows: Row) -> pl.DataFrame:
@@ -86,8 +90,9 @@ def finding(finding_id: str, **columns: Any) -> Row:
     return {
         "finding_id": finding_id, "kind": "recording_missing", "severity": "major", "business": BUSINESS,
         "site": SITE, "day": DAY, "call_uid": None, "call_id": None, "recording_id": None, "subject": "call c1",
-        "expected": "a recording", "actual": "none", "lost_at": None, "first_seen": DAY, "last_seen": DAY,
-        "status": "open", "status_since": DAY,
+        "expected": "a recording", "actual": "none", "lost_at": None, "held_at": None, "held_time": None,
+        "size": None, "sha256": None, "cause": None, "first_seen": DAY, "last_seen": DAY, "status": "open",
+        "status_since": DAY, "resolution": None,
     } | columns  # fmt: skip
 
 
@@ -102,8 +107,8 @@ def in_snapshot(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def restored(files: pl.DataFrame) -> pl.DataFrame:
-    """RESTORED: these recordings on the central disk, as they are."""
-    return files.with_columns(snapshot_id=pl.lit("a" * 64)).select(list(RESTORED.columns))
+    """RESTORED: these recordings on the central disk, as they are, and taken by the object store."""
+    return files.with_columns(snapshot_id=pl.lit("a" * 64), published=pl.lit(value=True)).select(list(RESTORED.columns))
 
 
 def published(files: pl.DataFrame) -> pl.DataFrame:

@@ -13,15 +13,19 @@ from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
 
 _COLUMNS = (
-    "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at",
-    "first_seen", "last_seen", "status_since", "call_id", "recording_id", "finding_id",
+    "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at", "cause",
+    "held_at", "held_time", "size", "first_seen", "last_seen", "status_since", "resolution", "call_id", "recording_id",
+    "sha256", "finding_id",
 )  # fmt: skip
 _WIDTHS = {
     "subject": 52,
     "expected": 34,
     "actual": 34,
     "kind": 26,
+    "cause": 26,
+    "held_time": 20,
     "recording_id": 34,
+    "sha256": 68,
     "call_id": 22,
     "finding_id": 20,
     "reason": 52,
