@@ -14,10 +14,10 @@ from pydantic import Field, SecretStr
 from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, exc, make_url, text
 from sqlalchemy.pool import NullPool
 
+from blocks.day_sql import sql_of_day
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 from blocks.extract import Extract, aside, write_rows
 from blocks.paths import escape_path
-from blocks.day_sql import sql_of_day
 
 __all__ = ["SourceDatabase", "sql_of_day"]
 

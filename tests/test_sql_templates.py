@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from blocks.errors import PermanentError
 from blocks.day_sql import sql_of_day
+from blocks.errors import PermanentError
 from blocks.source import SourceDatabase
 from deploy.servers.mariadb import Mariadb
 from deploy.servers.postgresql import Postgresql

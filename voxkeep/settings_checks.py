@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import polars as pl
 
+from blocks.day_sql import sql_of_day
 from blocks.errors import SettingsError
 from blocks.expectations import names
-from blocks.day_sql import sql_of_day
 from reconcile.errors import RuleError
 from reconcile.expected import columns_of
 from reconcile.names import compile_template
