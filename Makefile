@@ -42,6 +42,7 @@ $(SERVERS): tools/debian.sh tools/go.sh tools/minio.sh tools/elasticsearch.sh
 	@sh tools/elasticsearch.sh .tools
 	@sh tools/debian.sh postgres postgresql
 	@sh tools/debian.sh mariadbd mariadb-server-core mariadb-client-core
+	@sh tools/debian.sh sshd openssh-server openssh-client
 	@touch $@
 
 tools: $(READY) $(RESTIC)

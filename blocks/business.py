@@ -62,6 +62,9 @@ class Business(Block):
     expected: dict[str, Any] = Field(
         default_factory=dict, description="What is expected of each day (reconcile.expected.Expected)."
     )
+    packs: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What banks ask for (reconcile.pack.Pack), by name."
+    )
     has_workers: bool = Field(
         default=False, description="Whether Prefect's workers run its flows, on several machines."
     )
@@ -78,6 +81,10 @@ class Business(Block):
     def reports(self) -> Path:
         """The folder of the business's reports."""
         return Path(self.storage) / "reports" / self.business
+
+    def exports(self, pack: str) -> Path:
+        """The folder of all exports of one pack."""
+        return Path(self.storage) / "exports" / self.business / pack
 
     def lock(self, what: str) -> Path:
         """The lock file of one kind of work."""

@@ -463,6 +463,20 @@ DURATIONS = Frame(
     },
 )
 
+SENT = Frame(
+    "sent",
+    "one row of a pack that a bank was sent",
+    {
+        **_KEYS,
+        "pack": Column(pl.String, "the pack"),
+        "row_uid": Column(pl.String, "the recording, note or leg that the row is of"),
+        "call_uid": Column(pl.String, "the leg", nullable=True),
+        "export": Column(pl.String, "the export, by its period"),
+        "part": Column(pl.Int32, "the part of the export, from 1"),
+        "sent_at": Column(INSTANT, "when it had arrived and was compared"),
+    },
+)
+
 MEASURED = Frame(
     "measured",
     "one business, site and day, as expectations look at it",
@@ -485,5 +499,5 @@ MEASURED = Frame(
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
-    DURATIONS, MEASURED,
+    DURATIONS, SENT, MEASURED,
 )  # fmt: skip

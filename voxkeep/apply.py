@@ -21,6 +21,7 @@ from blocks.step import Action, Step
 from blocks.store import ObjectStore
 from voxkeep.automations import automation_steps
 from voxkeep.deployments import deployment_steps
+from voxkeep.pack_settings import PackSettings, load_pack
 from voxkeep.remembered import remember
 from voxkeep.services import service_blocks, service_steps
 from voxkeep.settings import Settings, Site
@@ -84,6 +85,7 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
     if settings.certificate_key:
         key = settings.certificate_key.fetch(f"certificate key of {name}")
         blocks.append((name, Signer(private_key=SecretStr(key))))
+    blocks += [(f"{name}--{pack.pack}", pack.delivery()) for pack in _packs(settings)]
     for site_name, site in settings.sites.items():
         if site.database:
             url = site.database.fetch(f"database of {name}/{site_name}")
@@ -107,9 +109,14 @@ def _business(settings: Settings) -> Business:
         backup_due_hours=settings.backup_due_hours,
         coverage_target=settings.coverage_target,
         expected=settings.expectations.model_dump(mode="json"),
+        packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
         has_workers=settings.schedules is not None,
         language=settings.language,
     )
+
+
+def _packs(settings: Settings) -> list[PackSettings]:
+    return [load_pack(Path(file)) for file in settings.packs]
 
 
 def _site(settings: Settings, name: str, site: Site) -> SiteSettings:

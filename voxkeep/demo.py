@@ -135,6 +135,10 @@ def _sql_folder() -> Path:
     return next(folder for folder in (here / "sql" / "sample", here.parent / "sql" / "sample") if folder.is_dir())
 
 
+# Below sql/sample/packs.
+PACKS = ("collection-notes", "recordings-with-index", "monthly-statistics")
+
+
 def settings_of(sample: Sample) -> dict[str, Any]:
     """The settings of the sample's business, everything in folders."""
     rules = sample_rules()
@@ -164,6 +168,7 @@ def settings_of(sample: Sample) -> dict[str, Any]:
         "sites": sites,
         "datasets": datasets,
         "name_templates": rules["name_templates"],
+        "packs": [f"sql/packs/{pack}.yaml" for pack in PACKS],
     }
 
 

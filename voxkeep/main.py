@@ -26,6 +26,7 @@ FLOWS = {
     "reindex": "reindex",
     "certify": "certify",
     "waive": "waive",
+    "export": "export",
 }
 
 app = typer.Typer(
@@ -511,6 +512,30 @@ def certificate(
     else:
         show(verified)
     raise typer.Exit(COMPLETE if verified.good() else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep export meituan collection-notes --since 2021-01-01 --until 2021-01-31[/]")
+def export(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    pack: Annotated[str, typer.Argument(help="What the bank asks for, by the name of its pack.")],
+    since: Annotated[datetime, typer.Option("--since", formats=["%Y-%m-%d"], help="First business day.")],
+    until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last business day.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent, and what is wrong.")] = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Send again what was sent of just this period.")] = False,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Send a bank what it asks for, in its own form, checked, and nothing twice.
+
+    Exit code 0: sent, or nothing new; 1: a dry run found what breaks the bank's rules; 2: it could not run.
+    """
+    parameters = {
+        "business": business, "pack": pack, "since": since.date(), "until": until.date(), "dry_run": dry_run,
+        "resend": resend,
+    }  # fmt: skip
+    result = _run_flow("export", home, parameters)
+    _show_result(result, json=json)
+    raise typer.Exit(INCOMPLETE if result.get("problems") else COMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep status[/]")

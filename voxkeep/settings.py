@@ -141,6 +141,9 @@ class Settings(_Strict):
     expectations: Expected = Field(
         default_factory=Expected, description="What each day of each site is expected to be."
     )
+    packs: list[str] = Field(
+        default_factory=list, description="Files, beside this YAML, of the packs that banks ask for (docs/packs.md)."
+    )
     alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
     certificate_key: Secret | None = Field(
         None,
@@ -242,7 +245,8 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     key = _absolute_secret(settings.certificate_key, folder) if settings.certificate_key else None
     return settings.model_copy(
         update={
-            "storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts, "certificate_key": key,
+            "storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts,
+            "packs": list(map(whole, settings.packs)), "certificate_key": key,
             **services,
         }
     )  # fmt: skip
