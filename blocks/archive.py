@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyzipper
 from pydantic import SecretStr
+from pyzipper.zipfile_aes import AESZipInfo
 
 _CHUNK = 1 << 20
 # Sound does not shrink, and a bank's program reads what is stored faster.
@@ -42,7 +43,7 @@ def zip_folder(folder: Path, target: Path, day: date, password: SecretStr | None
             archive.setpassword(password.get_secret_value().encode())
             archive.setencryption(pyzipper.WZ_AES, nbits=256)
         for file in _files(folder):
-            member = pyzipper.AESZipInfo(str(file.relative_to(folder)), (day.year, day.month, day.day, *_NOON))
+            member = AESZipInfo(str(file.relative_to(folder)), (day.year, day.month, day.day, *_NOON))
             shrinks = file.suffix.lower() in _SHRINKS
             member.compress_type = pyzipper.ZIP_DEFLATED if shrinks else pyzipper.ZIP_STORED
             member.external_attr = 0o644 << 16
@@ -55,7 +56,7 @@ def zip_folder(folder: Path, target: Path, day: date, password: SecretStr | None
 
 
 def hashes(part: Path) -> list[tuple[Path, int, str]]:
-    """Each file of a part with its bytes and SHA-256: one ZIP file, or all files of a folder, in order of name."""
+    """Each file below the folder with its bytes and SHA-256, in order of name; of a file, the file itself."""
     return [(file, file.stat().st_size, _hash(file)) for file in (_files(part) if part.is_dir() else [part])]
 
 

@@ -215,19 +215,17 @@ def send(export: Export, centres: list[Centre], delivery: Delivery) -> dict[str,
 
 
 def _made(export: Export, rows: pl.DataFrame, number: int, store: ObjectStore, delivery: Delivery) -> Path:
-    """The part as one ZIP file or one folder; one that stands there is whole."""
-    pack = export.pack
-    name = named(pack.zip or f"{number:03}", pack.pack, export.business, export.period, number)
-    target = export.folder / f"{number:03}" / name
+    """The folder of the part: its ZIP file, or its files; one that stands there is whole."""
+    pack, target = export.pack, export.folder / f"{number:03}"
     if target.exists():
         return target
-    work = export.folder / f".{number:03}.part"
-    shutil.rmtree(work, ignore_errors=True)
-    root = work / (Path(name).stem if pack.bagit else "files")
+    shutil.rmtree(work := export.folder / f".{number:03}.part", ignore_errors=True)
+    zip_name = named(pack.zip, pack.pack, export.business, export.period, number) if pack.zip else None
+    root = work / "files" / Path(zip_name).stem if zip_name and pack.bagit else work / "files"
     data = root / "data" if pack.bagit else root
     data.mkdir(parents=True)
-    heading = named(pack.file.name, pack.pack, export.business, export.period, number)
-    (data / heading).write_bytes(table(pack, rows, export.period[1]))
+    name = named(pack.file.name, pack.pack, export.business, export.period, number)
+    (data / name).write_bytes(table(pack, rows, export.period[1]))
     for row in rows.iter_rows(named=True) if pack.recordings else []:
         _fetch(store, row, data / row["file"], pack)
     if pack.bagit:
@@ -236,11 +234,10 @@ def _made(export: Export, rows: pl.DataFrame, number: int, store: ObjectStore, d
             "Bagging-Date": str(export.period[1]), "Payload-Oxum": _oxum(data),
         }  # fmt: skip
         make_bag(root, info)
-    target.parent.mkdir(exist_ok=True)
-    if pack.zip:
-        zip_folder(work if pack.bagit else root, target, export.period[1], delivery.zip_password)
-    else:
-        root.rename(target)
+    if zip_name:
+        (work / "zip").mkdir()
+        zip_folder(work / "files", work / "zip" / zip_name, export.period[1], delivery.zip_password)
+    (work / ("zip" if zip_name else "files")).rename(target)
     shutil.rmtree(work, ignore_errors=True)
     return target
 
@@ -268,10 +265,10 @@ def _fetch(store: ObjectStore, row: dict[str, Any], target: Path, pack: Pack) ->
 
 
 def _deliver(export: Export, part: Path, delivery: Delivery) -> dict[str, Any]:
-    """Every file of the part, where it arrived, and its hash."""
+    """Every file of the part's folder, where it arrived, and its hash."""
     files = []
     for file, size, sha256 in hashes(part):
-        name = str(file.relative_to(part.parent))
+        name = str(file.relative_to(part))
         files.append({"name": name, "bytes": size, "sha256": sha256, "at": delivery.put(file, name)})
     get_run_logger().info("%s: %d files of %s delivered", export.pack.pack, len(files), export.folder.name)
     return {"files": files, "sent_at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -308,8 +305,8 @@ def _send_again(export: Export, delivery: Delivery) -> dict[str, Any]:
     """Deliver the very files of a finished export once more; the receipt is added to, never replaced."""
     receipt = dict(json.loads(export.receipt.read_text()))
     for part in receipt["parts"]:
-        (made,) = (export.folder / f"{part['part']:03}").iterdir()
-        part.setdefault("sent_again", []).append(_deliver(export, made, delivery)["sent_at"])
+        again = _deliver(export, export.folder / f"{part['part']:03}", delivery)
+        part.setdefault("sent_again", []).append(again["sent_at"])
     _write(export.receipt, receipt)
     return receipt
 

@@ -21,8 +21,8 @@ KEYS = pl.Schema(
 )  # fmt: skip
 PROBLEMS = pl.Schema({"row": pl.Int64, "call_id": pl.String, "column": pl.String, "rule": pl.String})
 RECORDING_NAME = "recordings.name"
-# What Windows, Linux or a bag's manifest cannot have in a name.
-_UNSAFE = r'[\x00-\x1f\x7f/\\:*?"<>|]'
+# What Windows or Linux cannot have in a name, and the sign by which programs differ that read a bag's manifest.
+_UNSAFE = r'[\x00-\x1f\x7f/\\:*?"<>|%]'
 _LONGEST_NAME = 255
 # https://support.microsoft.com/en-us/office/excel-specifications-and-limits
 _LONGEST_CELL = 32_767

@@ -36,7 +36,7 @@ if hasattr(real, "fn"):  # a task of Prefect
 else:
     setattr(owner, name, deadly)
 run = getattr(importlib.import_module(f"flows.{flow}"), flow)
-run("shop", *arguments[:1], *([date.fromisoformat(arguments[1])] if len(arguments) > 1 else []))
+run("shop", *[date.fromisoformat(text) if text[:2] == "20" else text for text in arguments])
 """
 
 # Those that are marked are between the same two writes as another: `make test-long` has them, too.
