@@ -2,9 +2,15 @@
 
 import hashlib
 import json
+import os
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import av
+import bagit
+import openpyxl
 import polars as pl
 import pytest
 from program import Ended, voxkeep
@@ -146,3 +152,66 @@ def test_no_secret_is_in_what_the_demo_shows_or_keeps(demo: Demo) -> None:
     assert password.decode() not in demo.said.out + demo.said.err
     kept = [file for file in (demo.folder / "storage").rglob("*") if file.is_file() and "restic" not in file.parts]
     assert not [file for file in kept if password in file.read_bytes()]
+
+
+PACKS = ("collection-notes", "recordings-with-index", "monthly-statistics")
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def packs(demo: Demo) -> dict[str, Path]:
+    """The folder of the first part of each pack that the demo has, sent for both days."""
+    period = ("--since", "2021-01-30", "--until", "2021-01-31")
+    for pack in PACKS:
+        ended = demo.program("export", "meituan", pack, *period)
+        assert ended.code == 0, ended.err
+    folder = demo.folder / "storage" / "exports" / "meituan"
+    return {pack: folder / pack / "2021-01-30--2021-01-31.001" / "001" for pack in PACKS}
+
+
+def cells(file: bytes) -> list[list[str]]:
+    sheet = openpyxl.load_workbook(BytesIO(file)).active
+    return [["" if cell.value is None else str(cell.value) for cell in row] for row in sheet.iter_rows()]
+
+
+def same_as_golden(name: str, content: bytes) -> None:
+    """`GOLDEN=write` in the environment writes what then is golden."""
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / name).write_bytes(content)
+    assert content == (GOLDEN / name).read_bytes()
+
+
+def test_notes_for_a_bank_are_the_golden_file_to_the_byte(packs: dict[str, Path]) -> None:
+    [file] = packs["collection-notes"].iterdir()
+    assert file.name == "ICBC_CJ_20210130_20210131.txt"
+    same_as_golden(file.name, file.read_bytes())
+
+
+def test_statistics_are_the_golden_sheet(packs: dict[str, Path]) -> None:
+    [file] = packs["monthly-statistics"].iterdir()
+    same_as_golden("statistics.json", json.dumps(cells(file.read_bytes()), ensure_ascii=False, indent=0).encode())
+
+
+def test_recordings_for_a_bank_have_the_golden_index_and_are_a_valid_bag(
+    packs: dict[str, Path], tmp_path: Path
+) -> None:
+    [file] = packs["recordings-with-index"].iterdir()
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / file.stem
+    assert bagit.Bag(str(folder)).is_valid()
+    index = cells((folder / "data" / "index.xlsx").read_bytes())
+    same_as_golden("index.json", json.dumps(index, ensure_ascii=False, indent=0).encode())
+    named = {row[7] for row in index[1:]}
+    assert named == {str(one.relative_to(folder / "data")) for one in (folder / "data").rglob("*.wav")}
+    for name in named:
+        with av.open(str(folder / "data" / name)) as copy:
+            assert copy.streams.audio[0].codec_context.name == "pcm_alaw"
+
+
+def test_no_pack_is_sent_twice(demo: Demo, packs: dict[str, Path]) -> None:
+    said = demo.program(
+        "export", "meituan", PACKS[0], "--since", "2021-01-30", "--until", "2021-01-31", "--json"
+    )  # fmt: skip
+    assert json.loads(said.out)["rows"] == 0
+    assert [path.name for path in packs[PACKS[0]].parents[1].iterdir()] == ["2021-01-30--2021-01-31.001"]

@@ -153,13 +153,13 @@ def test_a_copy_in_the_banks_form_is_a_copy(shop: Shop) -> None:
 
 # Between every two writes of an export of two parts.
 POINTS = [
-    ("pathlib", "Path.rename", 1),
+    pytest.param(("pathlib", "Path.rename", 1), marks=pytest.mark.long),
     ("flows.export", "_deliver", 1),
-    ("blocks.delivery", "Delivery.put", 2),
+    pytest.param(("blocks.delivery", "Delivery.put", 2), marks=pytest.mark.long),
     ("flows.export", "_record", 1),
-    ("blocks.catalog", "Catalog.write", 1),
+    pytest.param(("blocks.catalog", "Catalog.write", 1), marks=pytest.mark.long),
     ("flows.export", "_write", 1),
-    ("flows.export", "_receipt", 1),
+    pytest.param(("flows.export", "_receipt", 1), marks=pytest.mark.long),
 ]
 
 

@@ -21,9 +21,11 @@ from pydantic_core import PydanticUndefined
 from listen.roles import ACTIONS, ROLES
 from reconcile.findings import KINDS
 from reconcile.frames import FRAMES, Frame
+from reconcile.pack import FIELDS
 from reconcile.rules import Rules
 from voxkeep.listen_settings import ListenSettings
 from voxkeep.main import app
+from voxkeep.pack_settings import PackSettings
 from voxkeep.settings import Settings
 from voxkeep.settings_fields import Place, is_model, members, sections
 
@@ -45,6 +47,8 @@ def pages() -> dict[str, str]:
         "rules.md": rules_page(),
         "rules.schema.json": schema(Rules, "Rules of voxkeep compare"),
         "listen.md": listen_page(),
+        "packs.md": packs_page(),
+        "packs.schema.json": schema(PackSettings, "A pack of voxkeep export"),
         "cli.md": cli_page(),
     }
 
@@ -138,6 +142,30 @@ def listen_page() -> str:
         f"## Settings\n\n{settings}\n\n```yaml\n{example}```",
         *_sections(ListenSettings),
     )
+
+
+def packs_page() -> str:
+    """Every setting of a pack by section, its fields, and the worked examples."""
+    intro = (
+        "What a bank asks for, periodically, in its own form: one YAML file a bank, named under `packs` in the\n"
+        "[settings of the business](settings.md). `voxkeep apply` takes it, `voxkeep export BUSINESS PACK --since …\n"
+        "--until …` sends it: `--dry-run` first says what would be sent and which rows break the bank's rules.\n"
+        "Nothing is written while one does; nothing is sent twice (frame [sent](frames.md#sent)); what is\n"
+        "interrupted goes on. Editors that know JSON Schema take [packs.schema.json](packs.schema.json).\n"
+        "[For the liaison](liaison.md)."
+    )
+    fields = [[f"`{rows}`", ", ".join(f"`{name}`" for name in names)] for rows, names in FIELDS.items()]
+    told = (
+        "A template, a computed value (SQL) and `where` (SQL) take the same fields. Attributes of the call are\n"
+        "`attribute.<name>`, those of the note `note.<name>`; in SQL they stand in double quotes. Times are local\n"
+        "to the business; `talk_seconds` are seconds, `duration_ms` milliseconds, `size` bytes."
+    )
+    packs = sorted((DOCS.parent / "sql" / "sample" / "packs").glob("*.yaml"))
+    examples = [f"## Example: {file.stem}\n\n```yaml\n{file.read_text(encoding='utf-8')}```" for file in packs]
+    return _page(
+        "Bank packs", intro, f"## Fields\n\n{_table(['rows', 'fields'], fields)}\n\n{told}", *examples,
+        *_sections(PackSettings),
+    )  # fmt: skip
 
 
 def _sections(model: type[BaseModel]) -> list[str]:
