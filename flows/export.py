@@ -24,7 +24,7 @@ from blocks.errors import PermanentError, SettingsError
 from blocks.lock import exclusive
 from blocks.saved import load
 from blocks.store import ObjectStore
-from blocks.transcode import transcoded
+from blocks.transcode import transcode
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between
 from flows.ingest import Centre, documents_by_day, load_centre, together
@@ -261,7 +261,9 @@ def _fetch(store: ObjectStore, row: dict[str, Any], target: Path, pack: Pack) ->
         )
     form = pack.recordings.format if pack.recordings else "original"
     if form != "original":
-        target.write_bytes(transcoded(target.read_bytes(), row["container"], row["codec"], None, form))
+        original = target.rename(target.with_name(f".{target.name}.original"))
+        transcode(original, Path(row["key"]).suffix.lstrip("."), target, form)
+        original.unlink()
 
 
 def _deliver(export: Export, part: Path, delivery: Delivery) -> dict[str, Any]:

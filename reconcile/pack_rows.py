@@ -15,7 +15,6 @@ KEYS = pl.Schema(
     {
         "business": pl.String, "site": pl.String, "day": pl.Date, "call_uid": pl.String, "call_id": pl.String,
         "row_uid": pl.String, "recording_id": pl.String, "key": pl.String, "size": pl.Int64, "sha256": pl.String,
-        "container": pl.String, "codec": pl.String,
         "file": pl.String, "published": pl.Boolean,
     }
 )  # fmt: skip

@@ -214,4 +214,6 @@ def test_no_pack_is_sent_twice(demo: Demo, packs: dict[str, Path]) -> None:
         "export", "meituan", PACKS[0], "--since", "2021-01-30", "--until", "2021-01-31", "--json"
     )  # fmt: skip
     assert json.loads(said.out)["rows"] == 0
+    rows = [json.loads(file.read_text()) for file in (demo.folder / "storage" / "listen" / "audit").rglob("*.json")]
+    assert [row["subject"] for row in rows if row["action"] == "packs"].count(PACKS[0]) == 2
     assert [path.name for path in packs[PACKS[0]].parents[1].iterdir()] == ["2021-01-30--2021-01-31.001"]

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from getpass import getuser
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -201,6 +202,17 @@ def serve(home: Path, host: str, port: int, settings_file: Path | None) -> None:
     with TemporaryDirectory(prefix="voxkeep-listen-") as sounds:
         app = make_app(house_of(home, Path(sounds), settings_file))
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def record_export(home: Path, business: str, pack: str, period: tuple[date, date], *, again: bool) -> None:
+    """Write into the audit trail, before it is done, that somebody sends a pack to a bank.
+
+    Raises:
+        SettingsError, TransientError, PermanentError: it could not be written: nothing must be sent.
+    """
+    _, trail = accounts_of(home)
+    details = {"since": str(period[0]), "until": str(period[1]), "again": again}
+    trail.append(Entry(_me(), "packs", business=business, subject=pack, details=details))
 
 
 def _demo(account: Account | None) -> Account:

@@ -533,6 +533,10 @@ def export(
         "business": business, "pack": pack, "since": since.date(), "until": until.date(), "dry_run": dry_run,
         "resend": resend,
     }  # fmt: skip
+    if not dry_run:
+        from voxkeep.listening import record_export  # noqa: PLC0415
+
+        record_export(home, business, pack, (since.date(), until.date()), again=resend)
     result = _run_flow("export", home, parameters)
     _show_result(result, json=json)
     raise typer.Exit(INCOMPLETE if result.get("problems") else COMPLETE)
