@@ -63,6 +63,8 @@ from reconcile.windows import windows
 
 # The days before the window whose open findings the report still shows.
 OPEN_DAYS = 14
+# Larger files are not attached: mail servers refuse a mail of 20 MB or so, and a file grows by a third on its way.
+MOST_ATTACHED = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -343,7 +345,9 @@ def notify(settings: Business, as_of: date, report: Report) -> list[Delivery]:
     if not sent.is_file() or json.loads(sent.read_text()).get("digest") != digest:
         severity: Severity = "critical" if report.open_critical else "major" if report.open_major else "info"
         title = f"{settings.title} {as_of}"
-        deliveries += notifier.send(title, report.brief, severity, (report.page,), html=report.mail)
+        files = [report.page, report.page.with_name("findings.xlsx")]
+        attached = [file for file in files if file.stat().st_size <= MOST_ATTACHED]
+        deliveries += notifier.send(title, report.brief, severity, attached, html=report.mail)
         _write(sent, json.dumps({"digest": digest}).encode())
     for delivery in deliveries:
         if not delivery.delivered:

@@ -199,8 +199,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "kinds_more": ("另有 {kinds} 类问题，共 {n} 条。", "{n} more, of {kinds} other kinds."),
     "findings_more": ("另有 {n} 条，见报告。", "{n} more are in the report."),
     "mail_attached": (
-        "完整报告见附件 report.html，可离线打开；全部问题见 findings.xlsx。",
-        "The whole report is attached as report.html and opens offline; findings.xlsx has every finding.",
+        "附件 report.html 是完整报告，可离线打开；findings.xlsx 含全部问题。",
+        "Attached: report.html, the whole report, which opens offline, and findings.xlsx with every finding.",
     ),
     "summary_sheet": ("汇总", "Summary"),
     "kind_recording_lost": ("录音丢失", "Recording lost"),
