@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,8 @@ import pytest
 from deploy.servers import elasticsearch, process
 from deploy.servers.elasticsearch import USER, Elasticsearch
 
+# Quick to compile instead of quick to run: no node of the tests lives for long.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 PASSWORD = "a-password-of-the-tests"
 # A node that soon has too much to do, takes small requests only, and asks who one is.
 STRAINED = {"thread_pool.write.size": "1", "thread_pool.write.queue_size": "1", "http.max_content_length": "1mb"}
@@ -29,7 +32,7 @@ def node_of_all_workers(factory: pytest.TempPathFactory, name: str, **options: o
         (users / str(os.getpid())).touch()
         try:
             elasticsearch.fetch()
-            node = elasticsearch.node(folder, **options)  # type: ignore[arg-type]
+            node = replace(elasticsearch.node(folder, **options), java_options=JAVA_OPTIONS)  # type: ignore[arg-type]
             node.start()
         except process.ServerError as error:
             pytest.skip(str(error))

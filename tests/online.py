@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 import pytest
 import yaml
+from nodes import JAVA_OPTIONS
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.worker import EventsWorker
@@ -40,7 +42,8 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
     """The servers, started once for a whole test run."""
 
     def make(folder: Path) -> Cluster:
-        return cluster(folder, pools=("central",))
+        made = cluster(folder, pools=("central",))
+        return replace(made, elasticsearch=replace(made.elasticsearch, java_options=JAVA_OPTIONS))
 
     yield from server_of_all_workers(tmp_path_factory, "cluster", make, Cluster.stop)
 

