@@ -24,7 +24,7 @@ from reconcile.report import masked
 TOP = 100
 # More names than this make a cell that nobody reads.
 _NAMES = 20
-_SHOWN = ("severity", "kind", "site", "day", "subject", "lost_at", "first_seen")
+_SHOWN = ("severity", "kind", "site", "day", "subject", "lost_at", "held_at", "cause", "first_seen")
 
 
 def show_done(what: str, name: str, done: dict[str, Any]) -> None:

@@ -277,7 +277,11 @@ def stage(place: Place, days: list[date], disk: Scan, inventory: pl.DataFrame) -
         "datasets": {name: rules.kind for name, rules in place.rules.datasets.items()},
         "version": version("voxkeep"),
         "settings": place.business.model_dump(mode="json", include=set(Business.model_fields) - {"block_type_slug"}),
-        "disk": {"files": disk.files.height, "digest": _digest(everything.to_numpy().tobytes())},
+        "disk": {
+            "files": disk.files.height,
+            "unread_folders": disk.refused.filter(pl.col("kind") == "folder").height,
+            "digest": _digest(everything.to_numpy().tobytes()),
+        },
     }
     (folder / "run.json").write_text(json.dumps(run, ensure_ascii=False, indent=1, sort_keys=True))
     content = _digest(*(_named_content(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()))

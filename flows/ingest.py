@@ -35,6 +35,7 @@ from reconcile.documents import documents
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
+    GONE,
     INVENTORY,
     NOTES,
     QUARANTINE,
@@ -99,6 +100,7 @@ class Snapshot:
     day: date
     first_day: date
     kinds: dict[str, str]
+    inventory_whole: bool | None
 
 
 @flow(name="ingest", flow_run_name="ingest {business}")
@@ -193,7 +195,7 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
     listed = list_held.submit(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
     restore(centre, snapshot, fresh)
     restored = verify(centre, snapshot, fresh)
-    published = publish(centre, fresh, restored)
+    published, restored = publish(centre, fresh, restored)
     quarantined = catalogue(centre, snapshot, inventory, listed.result(), restored)
     rejected = index(centre, snapshot, inventory)
     finish(centre, snapshot, inventory)
@@ -212,6 +214,7 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
     staging = next(path for path in row["paths"] if Path(path).name == STAGING)
     centre.repository.restore(row["year"], row["snapshot_id"], Path(staging), folder)
     run = json.loads((folder / "run.json").read_text())
+    unread = run.get("disk", {}).get("unread_folders")  # older programs did not tell
     return Snapshot(
         snapshot_id=row["snapshot_id"],
         year=row["year"],
@@ -221,6 +224,7 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
         day=date.fromisoformat(run["day"]),
         first_day=date.fromisoformat(run["first_day"]),
         kinds=run["datasets"],
+        inventory_whole=unread == 0 if unread is not None else None,
     )
 
 
@@ -296,8 +300,11 @@ def _hashed(root: Path, wanted: pl.DataFrame, snapshot: Snapshot) -> pl.DataFram
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
-    """Publish each proved recording as one object, created once; returns how many were new."""
+def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> tuple[int, pl.DataFrame]:
+    """Publish each proved recording as one object, created once.
+
+    Returns how many were new, and RESTORED with what the store took.
+    """
     root = centre.business.restored(centre.site)
     ready = arrivals.ready_to_publish(fresh, restored).with_columns(object_key().alias("key"))
     done = centre.store.publish(
@@ -313,7 +320,7 @@ def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> int:
     for refused in done.refused:
         get_run_logger().error("%s: not published: %s: %s", centre.name, refused.key, refused.cause)
     get_run_logger().info("%s: %d recordings published, %d were there", centre.name, done.published, done.already)
-    return done.published
+    return done.published, arrivals.with_outcome(restored, ready, [refused.key for refused in done.refused])
 
 
 @task(name="catalogue", cache_policy=NO_CACHE)
@@ -325,6 +332,7 @@ def catalogue(
         for day in _days(arrived):
             part = arrived.filter(pl.col("day") == day)
             centre.write(frame, day, arrivals.newest_versions(centre.read(frame, [day]), part))
+    _miss(centre, snapshot, inventory)
     tables = _read_tables(centre, snapshot)
     files = tables[EXTRACTS.name].select("dataset", "source_file")
     if files.height:
@@ -336,6 +344,19 @@ def catalogue(
                 if known.height or part.height:
                     centre.write(frame, day, arrivals.replace_files(known, part, files))
     return tables[QUARANTINE.name].height
+
+
+def _miss(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
+    """GONE of the days that the snapshot covers: what was on the source disk before and is not in this inventory."""
+    days = _covered(snapshot)
+    earlier = centre.read(SNAPSHOTS, days).filter(pl.col("taken_at") < snapshot.taken_at)
+    for day in days:
+        known = centre.read(GONE, [day])
+        gone = arrivals.back(known, inventory)
+        if snapshot.inventory_whole:
+            gone = arrivals.gone(centre.read(INVENTORY, [day]), inventory, gone, earlier, snapshot.taken_at)
+        if known.height or gone.height:
+            centre.write(GONE, day, gone)
 
 
 def _covered(snapshot: Snapshot) -> list[date]:
@@ -504,6 +525,7 @@ def finish(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
         "first_day": snapshot.first_day,
         "files": restored.height,
         "bytes": int(restored["size"].sum()),
+        "inventory_whole": snapshot.inventory_whole,
     }
     known = centre.read(SNAPSHOTS, [snapshot.day])
     centre.write(SNAPSHOTS, snapshot.day, arrivals.with_snapshot(known, pl.DataFrame([row], schema=SNAPSHOTS.schema)))

@@ -26,6 +26,7 @@ from flows.errors import at
 from flows.ingest import Centre, load_centre
 from flows.waive import mark
 from reconcile import findings as kinds
+from reconcile.evidence import Witnesses
 from reconcile.expected import WEEKS, Expected, Known, measure
 from reconcile.expected import expectations as wanted_expectations
 from reconcile.frames import (
@@ -34,17 +35,20 @@ from reconcile.frames import (
     EXTRACTS,
     FILE_TYPES,
     FINDINGS,
+    GONE,
     INVENTORY,
     NOTES,
     QUARANTINE,
+    REJECTED,
     RESTORED,
     SNAPSHOT_FILES,
     SNAPSHOTS,
     SUMMARY,
     TRACE,
+    UNINDEXED,
     WAIVERS,
 )
-from reconcile.ledger import carry_on, waive
+from reconcile.ledger import OWNERS, Now, carry_on, waive
 from reconcile.report import (
     CHECKED,
     Language,
@@ -56,6 +60,7 @@ from reconcile.report import (
     render_mail,
     render_page,
     render_workbook,
+    with_age,
 )
 from reconcile.summary import durations, file_types, summarise
 from reconcile.trace import Stations, Traced, trace
@@ -65,6 +70,15 @@ from reconcile.windows import windows
 OPEN_DAYS = 14
 # Larger files are not attached: mail servers refuse a mail of 20 MB or so, and a file grows by a third on its way.
 MOST_ATTACHED = 5_000_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a site: the trace of the days, and of the days around them the stations, recordings and calls."""
+
+    traced: Traced
+    stations: Stations
+    others: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -104,9 +118,9 @@ def reconcile(
         for centre in centres:
             with at(f"{business}/{centre.site}"):
                 for window in windows(_sizes(centre, days), days, room):
-                    traced = trace_site(centre, window)
-                    found = find(centre, window, traced, until, now)
-                    summarise_site(centre, window, traced, found)
+                    look = trace_site(centre, window)
+                    found = find(centre, window, look, until, now)
+                    summarise_site(centre, window, look.traced, found)
         for centre in centres:
             reopen(centre, days, until)
         checked = expectations(settings, centres, days, until)
@@ -142,7 +156,7 @@ def _sizes(centre: Centre, days: list[date]) -> dict[date, int]:
 
 
 @task(name="trace", cache_policy=NO_CACHE)
-def trace_site(centre: Centre, days: list[date]) -> Traced:
+def trace_site(centre: Centre, days: list[date]) -> Look:
     """The trace of one site: the days and their neighbours, for calls and recordings around midnight."""
     around = with_neighbours(days)
     stations = Stations(
@@ -159,26 +173,36 @@ def trace_site(centre: Centre, days: list[date]) -> Traced:
         if part.height or centre.read(TRACE, [day]).height:
             centre.write(TRACE, day, part)
     get_run_logger().info("%s: %d rows of trace, %s to %s", centre.name, rows.height, days[0], days[-1])
-    return Traced(rows.lazy(), traced.clock)
+    others = pl.concat([calls.select(OWNERS[:3]), inventory.select("recording_id")], how="diagonal").unique()
+    return Look(Traced(rows.lazy(), traced.clock), stations, others)
 
 
 @task(name="findings", cache_policy=NO_CACHE)
-def find(centre: Centre, days: list[date], traced: Traced, as_of: date, now: datetime) -> pl.DataFrame:
+def find(centre: Centre, days: list[date], look: Look, as_of: date, now: datetime) -> pl.DataFrame:
     """The site's ledger (FINDINGS) of these days, brought up to date."""
     matching = centre.rules.matching
+    snapshots = _snapshots(centre, days).lazy()
+    witnesses = Witnesses(
+        stations=look.stations,
+        snapshots=snapshots,
+        gone=centre.read(GONE, with_neighbours(days)).lazy(),
+        rejected=centre.read(REJECTED, days).lazy(),
+        unindexed=centre.read(UNINDEXED, days).lazy(),
+    )
     parts = [
-        kinds.in_trace(traced.trace, matching),
+        kinds.in_trace(look.traced.trace, matching, witnesses),
         kinds.repeated_calls(centre.read(CALLS, days).lazy()),
         kinds.quarantined_rows(centre.read(QUARANTINE, days).lazy()),
         kinds.mismatched_extracts(centre.read(EXTRACTS, days).lazy()),
-        kinds.skewed_clocks(traced.clock, centre.business.business, matching),
-        kinds.overdue_backups(_due(centre, days, now), _snapshots(centre, days).lazy()),
+        kinds.skewed_clocks(look.traced.clock, centre.business.business, matching),
+        kinds.overdue_backups(_due(centre, days, now), snapshots),
     ]
     found = kinds.collect_findings(parts, as_of)
+    seen = Now(look.traced.trace.select(OWNERS).collect(), found, look.others)
     ledger = []
     for day in days:
         known = centre.read(FINDINGS, [day])
-        part = carry_on(known, found.filter(pl.col("day") == day), as_of)
+        part = carry_on(known, found.filter(pl.col("day") == day), as_of, seen)
         part = waive(part, centre.read(WAIVERS, [day]), as_of)
         if part.height or known.height:
             centre.write(FINDINGS, day, part)
@@ -274,8 +298,9 @@ def write_report(
     language: Language = "en" if settings.language == "en" else "zh"
     brief, mail = render_brief(data, language, str(folder)), render_mail(data, language)
     _write(folder / "report.html", render_page(data, language).encode())
-    _write(folder / "findings.xlsx", render_workbook(data.findings, data.waivers, data.summary, now))
-    _write(folder / "findings.csv", findings_csv(data.findings))
+    aged = with_age(data.findings, as_of)
+    _write(folder / "findings.xlsx", render_workbook(aged, data.waivers, data.summary, now))
+    _write(folder / "findings.csv", findings_csv(aged))
     _write(folder / "brief.md", brief.encode())
     _write(folder / "mail.html", mail.encode())
     key = f"report-{settings.business}"

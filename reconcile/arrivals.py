@@ -3,9 +3,11 @@
 Taking the same thing in twice gives the same partition.
 """
 
+from datetime import UTC, datetime
+
 import polars as pl
 
-from reconcile.frames import INVENTORY, RESTORED, SNAPSHOT_FILES
+from reconcile.frames import GONE, INSTANT, INVENTORY, RESTORED, SNAPSHOT_FILES
 
 _DAY_TAG = "day="
 _VERSION = ["recording_id", "size", "mtime"]
@@ -40,9 +42,13 @@ def instead(restored: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
 
 
 def still_to_restore(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
-    """The recordings (INVENTORY) of which this very version is not in RESTORED; those nobody could read excepted."""
+    """The recordings (INVENTORY) of which this very version is not in RESTORED; those nobody could read excepted.
+
+    What the object store did not take is restored once more, to be offered again.
+    """
     at_rest = inventory.filter(pl.col("sha256").is_not_null() & (pl.col("state") != "in_progress"))
-    return at_rest.join(restored, on=[*_VERSION, "sha256"], how="anti")
+    done = restored.filter(pl.col("published").ne_missing(False))
+    return at_rest.join(done, on=[*_VERSION, "sha256"], how="anti")
 
 
 def vanished(inventory: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
@@ -74,6 +80,42 @@ def damaged(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
 def ready_to_publish(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.DataFrame:
     """The recordings (INVENTORY) whose restored copy (RESTORED) is proved to have the source's bytes."""
     return inventory.join(restored.select("recording_id", "sha256"), on=["recording_id", "sha256"], how="semi")
+
+
+def with_outcome(restored: pl.DataFrame, offered: pl.DataFrame, refused: list[str]) -> pl.DataFrame:
+    """RESTORED with whether the object store took what it was offered (recording_id, key), but for these keys."""
+    outcome = offered.select("recording_id", (~pl.col("key").is_in(refused)).alias("published"))
+    joined = restored.drop("published").join(outcome, on="recording_id", how="left", maintain_order="left")
+    return joined.select(list(RESTORED.columns))
+
+
+def back(known: pl.DataFrame, inventory: pl.DataFrame) -> pl.DataFrame:
+    """GONE without the recordings that this INVENTORY has."""
+    return known.join(inventory, on="recording_id", how="anti")
+
+
+def gone(
+    known: pl.DataFrame, inventory: pl.DataFrame, before: pl.DataFrame, earlier: pl.DataFrame, taken_at: datetime
+) -> pl.DataFrame:
+    """GONE of one day, once an inventory that could look everywhere was taken at `taken_at`.
+
+    Of all recordings that are known of the day (INVENTORY), those that `inventory` does not have. What is in `before`
+    (GONE) stays as it is told there; the others were last on site at the last of the `earlier` snapshots (SNAPSHOTS)
+    whose inventory covers the day and could look everywhere.
+    """
+    missing = known.join(inventory, on="recording_id", how="anti").join(before, on="recording_id", how="anti")
+    whole = earlier.filter(pl.col("inventory_whole")).select("first_day", pl.col("day").alias("last_day"), "taken_at")
+    days = missing.select("day").unique()
+    seen = (
+        days.join(whole, how="cross")
+        .filter(pl.col("day").is_between("first_day", "last_day"))
+        .group_by("day")
+        .agg(pl.col("taken_at").max().alias("last_on_site"))
+    )
+    fresh = missing.join(seen, on="day", how="left").with_columns(
+        pl.lit(taken_at.astimezone(UTC), INSTANT).alias("gone_since")
+    )
+    return pl.concat([before, fresh.select(list(GONE.columns))]).sort("recording_id")
 
 
 def newest_versions(known: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from datetime import date
 
 import polars as pl
 
+from reconcile.evidence import Witnesses, with_evidence
 from reconcile.frames import CALLS, EXTRACTS, FINDINGS, QUARANTINE
 from reconcile.ids import stable_ids
 from reconcile.rules import MatchingRules
@@ -47,8 +48,11 @@ KINDS = (
 SEVERITY = {kind.name: kind.severity for kind in KINDS}
 
 
-def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
-    """The findings (FINDINGS without ledger columns) of a trace (TRACE), one a row at most."""
+def in_trace(trace: pl.LazyFrame, rules: MatchingRules, witnesses: Witnesses | None = None) -> pl.LazyFrame:
+    """The findings (FINDINGS without ledger columns) of a trace (TRACE), one a row at most.
+
+    `witnesses` tell more of their evidence and cause than the trace alone.
+    """
     seconds = pl.col("duration_ms") / 1000
     apart = (seconds - pl.col("talk_seconds")).abs()
     allowed = pl.max_horizontal(
@@ -77,14 +81,16 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules) -> pl.LazyFrame:
     }
     is_moving = (pl.col("state") == "in_progress").fill_null(False)
     kind = pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
-    found = trace.with_columns(pl.when(~is_moving).then(kind).alias("kind")).drop_nulls("kind")
+    found = trace.with_columns(pl.when(~is_moving).then(kind).alias("kind")).drop_nulls("kind").collect()
     expected, actual = _words()
     # Not by call_uid: which leg stands for the call may change when rows arrive late.
     call = pl.concat_str("dataset", "call_id", pl.col("path").fill_null(""), separator="\n")
     subject = pl.when(has_file | pl.col("call_id").is_null()).then("path").otherwise(filled("call {}", "call_id"))
-    return found.select(
+    # What is expected is said of the trace's own size and hash, not of those of a file that a call names.
+    said = found.with_columns(subject.alias("subject"), expected.alias("expected"), actual.alias("actual"))
+    return with_evidence(said, trace, witnesses or Witnesses()).lazy().select(
         "kind", "business", "site", "day", "call_uid", "call_id", "recording_id", "lost_at",
-        subject.alias("subject"), expected.alias("expected"), actual.alias("actual"),
+        "held_at", "held_time", "size", "sha256", "cause", "subject", "expected", "actual",
         pl.coalesce("recording_id", call).alias("identity"),
     )  # fmt: skip
 
@@ -213,6 +219,7 @@ def overdue_backups(due: pl.DataFrame, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         pl.lit("backup_overdue").alias("kind"), "business", "site", "day",
         filled("site {}", "site").alias("subject"),
         filled("a backup that covers {}", "day").alias("expected"), pl.lit("none").alias("actual"),
+        pl.lit("backup_missing").alias("cause"),
         filled("{} {}", "site", "day").alias("identity"),
     )  # fmt: skip
 

@@ -18,7 +18,9 @@ from tables import BUSINESS, DAY, Row, at, call, recording
 Look = dict[str, list[Row]]
 
 STATIONS = ("snapshot_files", "restored", "listing", "indexed")
-TABLES = ("calls", "inventory", *STATIONS, "quarantine", "extracts", "snapshots", "due")
+TABLES = (
+    "calls", "inventory", *STATIONS, "quarantine", "extracts", "snapshots", "due", "gone", "rejected", "unindexed",
+)  # fmt: skip
 SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 # The last two are as short as a number may be without its prefixes, and one digit shorter.
@@ -101,8 +103,10 @@ class _Site:
 
     def __post_init__(self) -> None:
         self.offset = self.rng.choice(_OFFSETS) * SECOND
-        size = self.rng.choices(["nothing", "little", "much", "clock"], [1, 12, 2, 5])[0]
-        count = {"nothing": 0, "little": self.rng.randint(0, 6), "much": self.rng.randint(7, 15), "clock": 7}[size]
+        size = self.rng.choices(["nothing", "little", "much", "clock", "silent"], [1, 12, 2, 5, 2])[0]
+        count = {"nothing": 0, "little": self.rng.randint(0, 6), "much": self.rng.randint(7, 15), "clock": 7,
+                 "silent": 5}[size]  # fmt: skip
+        self.silent = size == "silent"
         for number in range(count):
             self.add_call(number, certain=size == "clock" and self.rng.random() < 0.85)
         for _ in range(self.rng.choice([0, 0, 1, 2]) if count else self.rng.choice([0, 1, 3])):
@@ -140,7 +144,8 @@ class _Site:
         known = {item.row["call_uid"] for item in self.calls}
         legs = [leg for leg in legs if leg["call_uid"] not in known]
         self.calls += [_Item(leg, late if self.chance(0.9) else self.late()) for leg in legs]
-        for _ in range(self.rng.choice([0, 1, 1, 1, 1, 2, 3]) if legs and not certain else len(legs)):
+        often = [0, 0, 0, 0, 0, 0, 1] if self.silent else [0, 1, 1, 1, 1, 2, 3]
+        for _ in range(self.rng.choice(often) if legs and not certain else len(legs)):
             self.record(self.rng.choice(legs), "whole" if certain else None)
 
     def leg(self, name: str, leg: str, day: date, start: datetime | None, dataset: str, line: Row) -> Row:
@@ -225,7 +230,7 @@ class _Site:
         self.files.append(_Item(file, self.late()))
 
     def spoil_calls(self) -> None:
-        """Rows that repeat, name what is not there, or change later."""
+        """Rows that repeat, name what is not there, or change or go later."""
         for item in list(self.calls):
             row, last = item.row, len(self.given.days) - 1
             if self.chance(0.08):
@@ -247,6 +252,8 @@ class _Site:
                 item.until = self.rng.randint(1, last)
                 changed = {"recording_path": self.rng.choice([None, "a.wav"]), "expects_recording": self.chance(0.5)}
                 self.calls.append(_Item(row | changed, item.until))
+            elif last and self.chance(0.05):
+                item.until = self.rng.randint(1, last)
 
     def spoil_files(self) -> None:
         """States, copies, versions, and what becomes of each file behind the source."""
@@ -267,6 +274,8 @@ class _Site:
             if self.chance(0.12):
                 self.add_version(item)
             self.fates[row["recording_id"]] = self.fate()
+            if len(self.given.days) > 1 and self.chance(0.05):
+                item.until = self.rng.randint(1, len(self.given.days) - 1)
 
     def add_version(self, item: _Item) -> None:
         """Another version of a file, older or newer, seen at the same time or later."""
@@ -286,6 +295,9 @@ class _Site:
 
         return {
             "lost": self.rng.choice(STATIONS) if self.chance(0.2) else None,
+            "purged": self.chance(0.05),
+            "gone": self.chance(0.3),
+            "taken": self.rng.choice([True, True, True, False, None]),
             "for_good": self.chance(0.5),
             "until": self.rng.choice([1, 2, 99]),
             "snapshot": mostly_as_it_is(0.12, "older", "grew", "later"),
@@ -302,14 +314,32 @@ class _Site:
         files = [dict(item.row) for item in self.files if item.since <= number < item.until]
         newest = list(oracle.newest_by("recording_id", files, "mtime", "size", "sha256").values())
         held = {name: [row for row in newest if self.holds(name, row, number)] for name in STATIONS}
+        files = [row for row in files if not self.fates[row["recording_id"]]["purged"]]
+        newest = [row for row in newest if not self.fates[row["recording_id"]]["purged"]]
         return {
-            "calls": calls, "inventory": files,
+            "calls": calls, "inventory": files, "gone": self.gone(newest), "rejected": self.rejected(calls),
             "snapshot_files": [row for file in held["snapshot_files"] for row in self.in_snapshot(file)],
             "restored": [row for file in held["restored"] for row in self.copies(file)],
             "listing": [row for file in held["listing"] for row in self.objects(file)],
             "indexed": self.index(calls, newest, {row["recording_id"] for row in held["indexed"]}),
             **self.others(),
         }  # fmt: skip
+
+    def gone(self, files: list[Row]) -> list[Row]:
+        """What a later inventory does not have any more."""
+        seen, missed = at("23:00:00"), at("23:00:00", DAY + timedelta(days=1))
+        return [
+            file | {"last_on_site": self.rng.choice([seen, None]), "gone_since": missed + n * SECOND}
+            for file in files
+            if self.fates[file["recording_id"]]["gone"]
+            for n in range(self.rng.choice([1, 1, 1, 2]))
+        ]
+
+    def rejected(self, calls: list[Row]) -> list[Row]:
+        """The documents that the index refused."""
+        return [
+            row | {"reason": "why", "document": "{}", "day": row["day"] or DAY} for row in calls if self.chance(0.1)
+        ]
 
     def holds(self, station: str, file: Row, number: int) -> bool:
         """Whether the station holds anything of this file at this look."""
@@ -321,7 +351,7 @@ class _Site:
         )
 
     def in_snapshot(self, file: Row) -> list[Row]:
-        row = file | {"snapshot_id": "a" * 64}
+        row = file | {"snapshot_id": self.snapshots[0]}
         fate = self.fates[file["recording_id"]]["snapshot"]
         if fate == "older":
             row["mtime"] -= self.rng.choice([MICROSECOND, 60 * SECOND])
@@ -329,11 +359,12 @@ class _Site:
             row["mtime"] += MICROSECOND
         if fate == "grew":
             row["size"] += self.rng.choice([1, -1])
-        before = row | {"mtime": row["mtime"] - 60 * SECOND, "size": 1, "snapshot_id": "b" * 64}
+        before = row | {"mtime": row["mtime"] - 60 * SECOND, "size": 1, "snapshot_id": self.snapshots[1]}
         return [before, row] if self.chance(0.1) else [row]
 
     def copies(self, file: Row) -> list[Row]:
-        row = file | {"snapshot_id": "a" * 64, "sha256": file["sha256"] or "1" * 64, "published": True}
+        row = file | {"snapshot_id": self.snapshots[0], "sha256": file["sha256"] or "1" * 64}
+        row["published"] = self.fates[file["recording_id"]]["taken"]
         fate = self.fates[file["recording_id"]]["copy"]
         if "spoilt" in fate:
             row["sha256"] = "0" * 64
@@ -385,13 +416,26 @@ class _Site:
         ]  # fmt: skip
         extracts = [self.extract(where, day) for day in rng.sample(days, rng.choice([0, 1, 2]))]
         covered = [sorted(rng.choices(days, k=2)) for _ in range(rng.choice([0, 1, 2]))]
+        covered += [[days[0], days[-1]]] if self.chance(0.6) else []
+        ids = rng.sample([*self.snapshots, f"{self.name:0>64}"], len(covered))
         snapshots = [
-            where | {"day": last, "first_day": first, "snapshot_id": f"{n:064}", "repository_year": 2021,
-                     "taken_at": at("23:00:00", last), "files": 1, "bytes": 1, "site": self.whose()}
+            where | {"day": last, "first_day": first, "snapshot_id": ids[n], "repository_year": 2021,
+                     "taken_at": at("23:00:00", last) + n * SECOND, "files": 1, "bytes": 1, "site": self.whose(),
+                     "inventory_whole": rng.choice([True, True, False, None])}
             for n, (first, last) in enumerate(covered)
         ]  # fmt: skip
+        unindexed = [
+            where | {"day": day, "since": at("23:00:00", day)} for day in rng.sample(days, rng.choice([0, 0, 0, 1]))
+        ]
         due = [{"business": BUSINESS, "site": self.name, "day": day} for day in rng.sample(days, rng.choice([0, 1, 2]))]
-        return {"quarantine": quarantine, "extracts": extracts, "snapshots": snapshots, "due": due}
+        return {
+            "quarantine": quarantine, "extracts": extracts, "snapshots": snapshots, "due": due, "unindexed": unindexed,
+        }  # fmt: skip
+
+    @property
+    def snapshots(self) -> tuple[str, str]:
+        """The ids of the newer and the older snapshot that hold files of this site."""
+        return f"{self.name:a>64}", f"{self.name:b>64}"
 
     def whose(self) -> str:
         return self.name if self.chance(0.85) else f"{self.name}-other"

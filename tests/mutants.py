@@ -19,7 +19,18 @@ ROOT = Path(__file__).parents[1]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "dist")
 TESTS = [
     f"tests/test_{name}.py"
-    for name in ("oracle", "trace", "matching", "findings", "ledger", "numbers", "names", "arrivals", "summary")
+    for name in (
+        "oracle",
+        "trace",
+        "matching",
+        "findings",
+        "evidence",
+        "ledger",
+        "numbers",
+        "names",
+        "arrivals",
+        "summary",
+    )
 ]
 ENOUGH = 29 / 30
 PASSED, FAILED = 0, 1
@@ -200,6 +211,112 @@ MUTANTS = [
         "(rules.trunk_prefixes, rules.access_codes, rules.country_codes)",
     ),
     Mutant("the shortest prefix is taken off", "numbers", "key=len, reverse=True", "key=len"),
+    # evidence
+    Mutant("a copy with other bytes is held", "evidence", "_HAS_OBJECT & _IS_INTACT", "_HAS_OBJECT"),
+    Mutant("any copy is held", "evidence", "_HAS_COPY & (_IS_INTACT | _COPY_IS_SAME)", "_HAS_COPY"),
+    Mutant(
+        "the first snapshot's time counts",
+        "evidence",
+        'pl.col("taken_at").max().alias(f"{name}_time")',
+        'pl.col("taken_at").min().alias(f"{name}_time")',
+    ),
+    Mutant("the oldest copy counts", "evidence", "pl.col(fact).last()", "pl.col(fact).first()"),
+    Mutant("any inventory proves a time", "evidence", '.filter(pl.col("inventory_whole")).max()', ".max()"),
+    Mutant(
+        "what is gone was there at the last inventory",
+        "evidence",
+        'pl.when(pl.col("gone_since").is_null()).then("looked").otherwise("last_on_site")',
+        'pl.col("looked")',
+    ),
+    Mutant(
+        "a snapshot does not cover its last day, for evidence",
+        "evidence",
+        'is_between("first_day", "last_day")',
+        'is_between("first_day", "last_day", closed="left")',
+    ),
+    Mutant(
+        "what a call names is not looked for behind",
+        "evidence",
+        'pl.coalesce("recording_id", "named")',
+        'pl.col("recording_id")',
+    ),
+    Mutant(
+        "what is held behind has vanished",
+        "evidence",
+        'lost_at("in_snapshot") & ~_HAS_COPY & ~_HAS_OBJECT',
+        'lost_at("in_snapshot")',
+    ),
+    Mutant(
+        "what was published was never restored",
+        "evidence",
+        'pl.col("in_snapshot") & ~_HAS_OBJECT',
+        'pl.col("in_snapshot")',
+    ),
+    Mutant(
+        "what no snapshot holds was not restored whole",
+        "evidence",
+        'lost_at("restored") & pl.col("in_snapshot")',
+        'lost_at("restored")',
+    ),
+    Mutant(
+        "what is missing is unreadable",
+        "evidence",
+        '.is_in(["recording_lost", "recording_undecodable"])',
+        '.is_in(["recording_lost"])',
+    ),
+    Mutant(
+        "what the store did not say it took is removed",
+        "evidence",
+        '"object_removed": is_proved & pl.col("copy_published")',
+        '"object_removed": is_proved',
+    ),
+    Mutant(
+        "a spoilt copy was refused",
+        "evidence",
+        'lost_at("published") & _HAS_COPY & _COPY_IS_SAME',
+        'lost_at("published") & _HAS_COPY',
+    ),
+    Mutant(
+        "every call of a day is refused",
+        "evidence",
+        '(pl.col("kind") == "not_indexed") & pl.col("refused")',
+        'pl.col("refused")',
+    ),
+    Mutant(
+        "a second is too short",
+        "evidence",
+        'pl.col("talk_seconds") < SHORTEST_SECONDS',
+        'pl.col("talk_seconds") <= SHORTEST_SECONDS',
+    ),
+    Mutant(
+        "a whole size is that of a copy",
+        "evidence",
+        'pl.coalesce("size", "copy_size"',
+        'pl.coalesce("copy_size", "size"',
+    ),
+    Mutant("causes are told in another order", "evidence", "for cause in CAUSES)", "for cause in reversed(CAUSES))"),
+    # silence
+    Mutant(
+        "two calls are a site's silence",
+        "silence",
+        "FEWEST_OF_SITE, FEWEST_OF_LINE = 3, 2",
+        "FEWEST_OF_SITE, FEWEST_OF_LINE = 2, 2",
+    ),
+    Mutant(
+        "three calls are a line's silence",
+        "silence",
+        "FEWEST_OF_SITE, FEWEST_OF_LINE = 3, 2",
+        "FEWEST_OF_SITE, FEWEST_OF_LINE = 3, 3",
+    ),
+    Mutant("rows are counted as calls", "silence", 'pl.struct("dataset", "call_id").n_unique()', "pl.len()"),
+    Mutant("hours are half hours", "silence", 'dt.truncate("1h")', 'dt.truncate("30m")'),
+    Mutant(
+        "a recording of nobody knows when breaks no silence",
+        "silence",
+        "product((True, False), repeat=len(told))",
+        "product((True,), repeat=len(told))",
+    ),
+    Mutant("calls without recording break the silence", "silence", "trace.filter(has_file)", "trace"),
     # recordings
     Mutant("a key has less of the hash", "recordings", ".str.head(12)", ".str.head(11)"),
     Mutant("a key keeps capitals", "recordings", ".str.to_lowercase()", ""),
@@ -412,6 +529,38 @@ MUTANTS = [
         "a waiver hides that it healed", "ledger", 'pl.when(is_resolved).then("status").otherwise(status)', "status"
     ),
     Mutant("what is gone stays open", "ledger", 'pl.lit("resolved")', 'pl.col("status")'),
+    Mutant(
+        "what was resolved is resolved anew",
+        "ledger",
+        'pl.when(was_resolved).then("resolution").otherwise(said)',
+        "said",
+    ),
+    Mutant(
+        "a recording of any call has arrived",
+        "ledger",
+        '("call_recorded", _OF_CALL,',
+        '("call_recorded", ["business", "site"],',
+    ),
+    Mutant("a call that is told is recorded", "ledger", "now.trace.filter(has_file)", "now.trace"),
+    Mutant("a recording that is traced is called", "ledger", 'now.trace.filter("called")', "now.trace"),
+    Mutant(
+        "another row of the call tells of its recording",
+        "ledger",
+        "told = now.found.filter(traced)",
+        "told = now.found",
+    ),
+    Mutant(
+        "any finding without recording may wait for one",
+        "ledger",
+        'pl.col("kind").is_in(["recording_missing", "match_ambiguous"]) & ~has_file',
+        "~has_file",
+    ),
+    Mutant(
+        "resolutions are told in another order",
+        "ledger",
+        "for each in RESOLUTIONS)",
+        "for each in reversed(RESOLUTIONS))",
+    ),
     Mutant("what is gone is forgotten", "ledger", 'known.join(found, on="finding_id", how="anti")', "known.clear()"),
 ]
 

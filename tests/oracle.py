@@ -8,7 +8,7 @@ may be null; `rules` is a dict with the names of docs/rules.md. Nothing ever equ
 import hashlib
 import re
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from statistics import median
 from typing import Any
 
@@ -564,9 +564,12 @@ def is_whole(row: Row) -> bool:
 
 
 def findings(look: dict[str, Any], rows: list[Row], clock: dict[Any, Any], rules: Row, as_of: date) -> list[Row]:
-    """The frame `findings` of a trace and of what else was looked at, in the order of their ids."""
+    """The frame `findings` of a trace and of what else was looked at, in the order of their ids.
+
+    Of `look` a station is None that was not looked at.
+    """
     parts: list[Row] = [
-        *in_trace(rows, rules["matching"]), *repeated_calls(look["calls"]), *quarantined_rows(look["quarantine"]),
+        *in_trace(rows, rules["matching"], look), *repeated_calls(look["calls"]), *quarantined_rows(look["quarantine"]),
         *mismatched_extracts(look["extracts"]), *skewed_clocks(clock, look["business"], rules["matching"]),
         *overdue_backups(look["due"], look["snapshots"]),
     ]  # fmt: skip
@@ -583,7 +586,7 @@ def findings(look: dict[str, Any], rows: list[Row], clock: dict[Any, Any], rules
     return [told[finding_id] for finding_id in sorted(told)]
 
 
-def in_trace(rows: list[Row], rules: Row) -> Iterable[Row]:
+def in_trace(rows: list[Row], rules: Row, look: dict[str, Any]) -> Iterable[Row]:
     """A row of the trace has one finding at most; it is known by its recording, or by its call and the file named."""
     for row in rows:
         kind = kind_of(row, rows, rules)
@@ -595,7 +598,7 @@ def in_trace(rows: list[Row], rules: Row) -> Iterable[Row]:
             "kind": kind, "expected": expected, "actual": actual,
             "subject": row["path"] if row["recording_id"] is not None else f"call {row['call_id']}",
             "identity": row["recording_id"] or "\n".join([row["dataset"], row["call_id"], row["path"] or ""]),
-        }  # fmt: skip
+        } | evidence(row, kind, rows, look)  # fmt: skip
 
 
 def kind_of(row: Row, rows: list[Row], rules: Row) -> str | None:
@@ -647,6 +650,148 @@ def words(kind: str, row: Row) -> tuple[str, str]:
     if kind == "duration_mismatch":
         return f"{tenths(row['talk_seconds'])} s talked", f"{tenths(row['duration_ms'] / 1000)} s recorded"
     return said[kind]
+
+
+# -- evidence: where it was last, and what led to it
+
+
+def evidence(row: Row, kind: str, rows: list[Row], look: dict[str, Any]) -> Row:
+    """The last station that has it, since when, its size and hash, and the cause, as far as the data tell."""
+    copies = held_copies(row, kind, look)
+    snapshots = [snapshot for snapshot in look["snapshots"] if covers(snapshot, row)]
+    gone = newest_by("recording_id", look["gone"], "gone_since", "last_on_site").get(row["recording_id"])
+    if row["recording_id"] is None:
+        holding = [name for name in ("published", "restored", "in_snapshot") if copies[name] is not None]
+    else:
+        holding = stations_with_its_bytes(row, copies)
+    held_at = next(iter(holding), "called" if row["called"] else None)
+    inventories = [snapshot["taken_at"] for snapshot in snapshots if snapshot["inventory_whole"]]
+    times = {
+        "on_site": gone["last_on_site"] if gone else max(inventories, default=None),
+        "called": row["started_at"],
+        None: None,
+    } | {name: copy["time"] for name, copy in copies.items() if copy is not None}
+    known = [copy for copy in (copies["restored"], copies["in_snapshot"], copies["published"]) if copy is not None]
+    if row["recording_id"] is not None or not known:
+        size, sha256 = row["size"], row["sha256"]
+    else:
+        size, sha256 = known[0]["size"], (copies["restored"] or {"sha256": None})["sha256"]
+    return {
+        "held_at": held_at, "held_time": times.get(held_at), "size": size, "sha256": sha256,
+        "cause": cause(row, kind, rows, look, {"copies": copies, "gone": gone, "covered": bool(snapshots)}),
+    }  # fmt: skip
+
+
+def covers(snapshot: Row, row: Row) -> bool:
+    """Whether it is of the row's site, and the row's day one of its days."""
+    same_site = (snapshot["business"], snapshot["site"]) == (row["business"], row["site"])
+    return bool(same_site and row["day"] is not None and snapshot["first_day"] <= row["day"] <= snapshot["day"])
+
+
+def held_copies(row: Row, kind: str, look: dict[str, Any]) -> dict[str, Row | None]:
+    """The newest version at each station behind the source, each with the `time` by which the station had any last.
+
+    For a call without recording it is the one that it names, if that must be there.
+    """
+    wanted = row["recording_id"]
+    if wanted is None and kind == "recording_missing" and row["path"] is not None:
+        wanted = hashlib.sha256("\0".join([row["business"], row["site"], row["path"]]).encode()).hexdigest()[:32]
+    taken = {snapshot["snapshot_id"]: snapshot["taken_at"] for snapshot in look["snapshots"]}
+    held: dict[str, Row | None] = {"in_snapshot": None, "restored": None, "published": None}
+    for name, table, age in (
+        ("in_snapshot", "snapshot_files", ("mtime", "size")),
+        ("restored", "restored", ("mtime", "sha256", "size", "published")),
+    ):
+        mine = [copy for copy in look[table] or [] if copy["recording_id"] == wanted]
+        if mine:
+            times = [taken[copy["snapshot_id"]] for copy in mine if copy["snapshot_id"] in taken]
+            held[name] = newest_by("recording_id", mine, *age)[wanted] | {"time": max(times, default=None)}
+    objects = [
+        stored
+        for stored in look["listing"] or []
+        if stored["key"] == row["key"] or (row["recording_id"] is None and stored["key"][14:46] == wanted)
+    ]
+    if objects:
+        newest = max(objects, key=lambda stored: (stored["last_modified"], stored["size"]))
+        held["published"] = newest | {"time": newest["last_modified"]}
+    return held
+
+
+def stations_with_its_bytes(row: Row, copies: dict[str, Row | None]) -> list[str]:
+    """The stations that hold the recording as it is at the source, the last first."""
+    intact = row["content_ok"] is not False
+    holds = {
+        "published": row["published"] and intact,
+        "restored": row["restored"] and (intact or is_same(row, copies["restored"])),
+        "in_snapshot": row["in_snapshot"], "on_site": row["on_site"],
+    }  # fmt: skip
+    return [name for name, is_held in holds.items() if is_held]
+
+
+def is_same(row: Row, copy: Row | None) -> bool:
+    """Whether the copy is known to have the source's bytes."""
+    return copy is not None and row["sha256"] is not None and copy["sha256"] == row["sha256"]
+
+
+def cause(row: Row, kind: str, rows: list[Row], look: dict[str, Any], known: Row) -> str | None:
+    """The first of docs/findings.md that the data show."""
+    lost = row["lost_at"] if kind == "recording_lost" else None
+    copy = known["copies"]["restored"]
+    has_other_copy = row["restored"] and row["sha256"] is not None and copy and copy["sha256"] != row["sha256"]
+    is_nowhere_behind = lost == "in_snapshot" and not row["restored"] and not row["published"]
+    is_proved = lost == "published" and row["restored"] and copy and is_same(row, copy)
+    missing, unlinked = kind == "recording_missing", kind == "not_indexed"
+    shown = {
+        "unreadable_on_site": row["state"] == "unreadable" and kind in {"recording_lost", "recording_undecodable"},
+        "site_disk_purged": (is_nowhere_behind and known["gone"]) or (missing and any(known["copies"].values())),
+        "vanished_before_backup": is_nowhere_behind,
+        "restore_incomplete": lost == "restored" and row["in_snapshot"] and not row["published"],
+        "restored_damaged": (kind == "content_mismatch" or lost == "published") and has_other_copy,
+        "publish_rejected": is_proved and copy and copy["published"] is False,
+        "object_removed": is_proved and copy and copy["published"] is True,
+        "object_damaged": kind == "content_mismatch" and row["published"],
+        "index_rejected": unlinked and row["call_uid"] in [refused["call_uid"] for refused in look["rejected"]],
+        "index_waiting": unlinked and any(is_of_day(waiting, row) for waiting in look["unindexed"]),
+        "backup_missing": missing and row["day"] is not None and not known["covered"],
+        "never_recorded_at_site": missing and is_silent(row, rows, (), 3),
+        "never_recorded_on_line": missing and is_silent(row, rows, ("extension",), 2),
+        "never_recorded_too_short": missing and row["talk_seconds"] is not None and row["talk_seconds"] < 1,
+    }
+    return next((name for name, holds in shown.items() if holds), None)
+
+
+def is_of_day(row: Row, other: Row) -> bool:
+    return all(row[name] is not None and row[name] == other[name] for name in ("business", "site", "day"))
+
+
+def is_silent(row: Row, rows: list[Row], of_line: tuple[str, ...], fewest: int) -> bool:
+    """Whether so many calls lack a recording in this row's hour, and nothing that could be of that hour was recorded.
+
+    Of the whole site, or of the row's line: a recording of nobody knows which hour or line could be of this one.
+    """
+    if row["started_at"] is None or any(row[name] is None for name in of_line):
+        return False
+    alike = ("hour", *of_line)
+    told = {number: told_of(other) for number, other in enumerate(rows) if is_of_day(row, other)}
+    mine = told_of(row)
+    lacking = {
+        call_of(rows[number])
+        for number, said in told.items()
+        if rows[number]["lost_at"] == "on_site" and all(said[name] == mine[name] for name in alike)
+    }
+    recorded = [
+        said
+        for number, said in told.items()
+        if rows[number]["recording_id"] is not None and all(said[name] in {None, mine[name]} for name in alike)
+    ]
+    return len(lacking) >= fewest and not recorded
+
+
+def told_of(row: Row) -> Row:
+    """The hour (UTC) of its start, and its line."""
+    start = row["started_at"]
+    hour = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0) if start else None
+    return {"hour": hour, "extension": row["extension"]}
 
 
 def repeated_calls(calls: list[Row]) -> Iterable[Row]:
@@ -707,7 +852,7 @@ def overdue_backups(due: list[Row], snapshots: list[Row]) -> Iterable[Row]:
             for snapshot in snapshots
         ):
             yield row | {
-                "kind": "backup_overdue", "subject": f"site {row['site']}", "actual": "none",
+                "kind": "backup_overdue", "cause": "backup_missing", "subject": f"site {row['site']}", "actual": "none",
                 "expected": f"a backup that covers {row['day']}", "identity": f"{row['site']} {row['day']}",
             }  # fmt: skip
 
@@ -715,10 +860,17 @@ def overdue_backups(due: list[Row], snapshots: list[Row]) -> Iterable[Row]:
 # ---- the ledger: findings over days
 
 
-def carry_on(known: list[Row], found: list[Row], as_of: date) -> list[Row]:
-    """What is found again goes on, open unless it is waived; what is found no more is resolved, told as it was."""
+def carry_on(known: list[Row], found: list[Row], as_of: date, rows: list[Row]) -> list[Row]:
+    """What is found again goes on, open unless it is waived; what is found no more is resolved, told as it was.
+
+    `rows` are those of the trace.
+    """
     before = {row["finding_id"]: row for row in known}
-    ledger = {finding_id: _given(row, "resolved", as_of) for finding_id, row in before.items()}
+    ledger = {
+        finding_id: row if row["status"] == "resolved"
+        else row | {"status": "resolved", "status_since": as_of, "resolution": resolution(row, found, rows)}
+        for finding_id, row in before.items()
+    }  # fmt: skip
     for row in found:
         ledger[row["finding_id"]] = row | {"status": "open", "last_seen": as_of}
         if row["finding_id"] in before:
@@ -729,6 +881,31 @@ def carry_on(known: list[Row], found: list[Row], as_of: date) -> list[Row]:
             status = _given(was, "waived" if was["status"] == "waived" else "open", as_of)
             ledger[row["finding_id"]] |= {name: status[name] for name in ("status", "status_since")}
     return [ledger[finding_id] for finding_id in sorted(ledger)]
+
+
+def resolution(finding: Row, found: list[Row], rows: list[Row]) -> str:
+    """What resolved a finding that is found no more: the first that holds."""
+    of_source = {"row_quarantined", "extract_mismatch", "clock_skew", "call_duplicate"}
+    traced = finding["kind"] not in {*of_source, "backup_overdue"}
+    subject = ("recording_id",) if finding["recording_id"] is not None else ("business", "site", "call_id")
+
+    def is_of(other: Row) -> bool:
+        return all(finding[name] is not None and other[name] == finding[name] for name in subject)
+
+    others = [other for other in found if is_of(other) and other["kind"] not in {*of_source, "backup_overdue"}]
+    mine = [row for row in rows if is_of(row)]
+    lacks_file = finding["recording_id"] is None and finding["kind"] in {"recording_missing", "match_ambiguous"}
+    holds = {
+        "recording_arrived": lacks_file and any(row["recording_id"] is not None for row in mine),
+        "call_arrived": finding["kind"] == "recording_orphan" and any(row["called"] for row in mine),
+        "told_otherwise": traced and others,
+        "backup_arrived": finding["kind"] == "backup_overdue",
+        "corrected": finding["kind"] in of_source,
+        "not_expected": lacks_file and mine,
+        "healed": mine,
+        "withdrawn": True,
+    }
+    return next(name for name, is_so in holds.items() if is_so)
 
 
 def _given(row: Row, status: str, as_of: date) -> Row:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tables import BUSINESS, DAY, SITE, Row, at, call, calls, in_snapshot, inventory, recording, restored, rows_of
 
 from reconcile import arrivals
-from reconcile.frames import EXTRACTS, INSTANT, INVENTORY, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, conform
+from reconcile.frames import EXTRACTS, GONE, INSTANT, INVENTORY, RESTORED, SNAPSHOT_FILES, SNAPSHOTS, conform
 
 LATER = at("13:00:00")
 DISK = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": INSTANT})
@@ -263,3 +263,59 @@ def test_what_was_restored_is_wanted_no_more_whatever_was_there(before: dict[str
     assert arrivals.still_to_restore(files, after).is_empty()
     assert arrivals.ready_to_publish(files, after).equals(files)
     assert in_snapshot(files).join(after, on=["recording_id", "size", "mtime"], how="anti").is_empty()
+
+
+# what is gone from the source, and what the store did not take
+
+
+def gone_of(*rows: Row) -> pl.DataFrame:
+    """The frame GONE."""
+    return rows_of(GONE, *rows)
+
+
+def told(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    return frame.select("recording_id", "last_on_site", "gone_since").rows()
+
+
+A, B = recording("a.wav"), recording("b.wav")
+NOON, EVENING, MIDNIGHT = at("12:00:00"), at("18:00:00"), at("23:59:00")
+
+
+def test_a_recording_that_a_whole_inventory_misses_is_gone_since_then() -> None:
+    earlier = snapshots(
+        snapshot("s1", NOON) | {"inventory_whole": True}, snapshot("s2", EVENING) | {"inventory_whole": True}
+    )
+    found = arrivals.gone(inventory(A, B), inventory(B), GONE.empty(), earlier, MIDNIGHT)
+    assert told(found) == [(A["recording_id"], EVENING, MIDNIGHT)]
+    again = arrivals.gone(inventory(A, B), inventory(), found, earlier, MIDNIGHT + timedelta(days=1))
+    assert sorted(told(again)) == sorted(
+        [(A["recording_id"], EVENING, MIDNIGHT), (B["recording_id"], EVENING, MIDNIGHT + timedelta(days=1))]
+    )
+
+
+@pytest.mark.parametrize(
+    "differs", [{"inventory_whole": None}, {"inventory_whole": False}, {"day": DAY - timedelta(1)}]
+)
+def test_an_inventory_that_did_not_look_everywhere_or_at_another_day_saw_nothing_last(differs: Row) -> None:
+    first = DAY - timedelta(days=1)
+    earlier = snapshots(snapshot("s1", NOON) | {"first_day": first, "inventory_whole": True} | differs)
+    assert told(arrivals.gone(inventory(A), inventory(), GONE.empty(), earlier, EVENING)) == [
+        (A["recording_id"], None, EVENING)
+    ]
+
+
+def test_a_recording_that_is_back_is_not_gone() -> None:
+    known = gone_of(A | {"last_on_site": None, "gone_since": NOON}, B | {"last_on_site": None, "gone_since": NOON})
+    assert told(arrivals.back(known, inventory(B))) == [(A["recording_id"], None, NOON)]
+
+
+def test_what_the_store_did_not_take_is_told_and_restored_once_more() -> None:
+    copies = restored(inventory(A, B)).with_columns(pl.lit(None, pl.Boolean).alias("published"))
+    offered = inventory(A, B).select("recording_id", pl.col("path").alias("key"))
+    outcome = arrivals.with_outcome(copies, offered, ["b.wav"])
+    assert dict(outcome.select("path", "published").iter_rows()) == {"a.wav": True, "b.wav": False}
+    assert conform(outcome, RESTORED).equals(outcome)
+    assert paths(arrivals.still_to_restore(inventory(A, B), outcome)) == ["b.wav"]
+    unoffered = arrivals.with_outcome(copies, offered.filter(pl.col("key") == "a.wav"), [])
+    assert dict(unoffered.select("path", "published").iter_rows()) == {"a.wav": True, "b.wav": None}
+    assert paths(arrivals.still_to_restore(inventory(A, B), unoffered)) == []

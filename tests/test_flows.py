@@ -3,20 +3,25 @@
 import hashlib
 import json
 import os
+import shutil
 import socket
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from prefect import flow
 from shop import DAY, Shop, sound
 
+from blocks.business import Business
 from blocks.errors import PermanentError, SettingsError
 from blocks.paths import escape_path
+from blocks.saved import load
+from flows import ingest as steps_of_ingest
 from flows.backup import backup, load_place
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
-from reconcile.frames import CALLS, FINDINGS, INVENTORY, QUARANTINE, SNAPSHOTS, SUMMARY, TRACE
+from reconcile.frames import CALLS, FINDINGS, GONE, INVENTORY, QUARANTINE, SNAPSHOTS, SUMMARY, TRACE
 
 
 def small_day(shop: Shop) -> None:
@@ -78,6 +83,21 @@ def test_a_late_arrival_resolves_the_finding_of_the_day_before(shop: Shop) -> No
         "late",
         DAY,
     )
+    assert (resolved["resolution"], resolved["status_since"]) == ("recording_arrived", DAY + timedelta(days=1))
+
+
+def test_a_catalog_whose_findings_have_no_evidence_yet_is_read_and_carried_on(shop: Shop) -> None:
+    small_day(shop)
+    shop.call("late", "16:00:00")
+    shop.run()
+    new = ["held_at", "held_time", "size", "sha256", "cause", "resolution", "published", "inventory_whole"]
+    for file in (shop.storage / "catalog").rglob("*.parquet"):
+        pl.read_parquet(file, hive_partitioning=False).drop(new, strict=False).write_parquet(file)
+    assert shop.frame(FINDINGS)["cause"].to_list() == [None]
+    shop.recording("16:00:00")
+    shop.run(DAY + timedelta(days=1))
+    assert shop.open_findings() == {}
+    assert shop.frame(FINDINGS)["resolution"].to_list() == ["recording_arrived"]
 
 
 def test_only_what_is_new_is_restored(shop: Shop) -> None:
@@ -219,6 +239,58 @@ def test_an_object_that_is_gone_or_altered_is_a_finding(shop: Shop) -> None:
     second.write_bytes(second.read_bytes() + b"altered")
     reconcile("shop", day=DAY)
     assert shop.open_findings() == {"content_mismatch": 1, "recording_lost": 1}
+    found = shop.frame(FINDINGS).sort("kind")
+    assert found["cause"].to_list() == ["object_damaged", "object_removed"]
+    taken_at = shop.frame(SNAPSHOTS)["taken_at"].item()
+    assert found.select("held_at", "held_time").rows() == [("restored", taken_at)] * 2
+
+
+def test_a_recording_that_the_store_did_not_take_says_so_and_is_offered_again(shop: Shop) -> None:
+    small_day(shop)
+
+    @flow
+    def disturbed() -> None:
+        """An ingest whose restored files are gone before they are published."""
+        centre = steps_of_ingest.load_centre(load(Business, "shop"), "one")
+        snapshot = steps_of_ingest.unpack(centre, steps_of_ingest.discover(centre).row(0, named=True))
+        inventory = pl.read_parquet(snapshot.folder / "inventory.parquet")
+        held = steps_of_ingest.list_held(centre, snapshot, inventory)
+        steps_of_ingest.restore(centre, snapshot, inventory)
+        restored = steps_of_ingest.verify(centre, snapshot, inventory)
+        shutil.rmtree(centre.business.restored("one"))
+        _, restored = steps_of_ingest.publish(centre, inventory, restored)
+        steps_of_ingest.catalogue(centre, snapshot, inventory, held, restored)
+        steps_of_ingest.index(centre, snapshot, inventory)
+        steps_of_ingest.finish(centre, snapshot, inventory)
+
+    backup("shop", "one", DAY)
+    disturbed()
+    reconcile("shop", day=DAY)
+    assert shop.open_findings() == {"recording_lost": 3}
+    assert set(shop.frame(FINDINGS)["cause"]) == {"publish_rejected"}
+    shop.call("new", "18:00:00", talk=0)
+    shop.run()
+    assert shop.open_findings() == {}
+    assert set(shop.frame(FINDINGS)["resolution"]) == {"healed"}
+    assert shop.store.listing("").height == 3
+
+
+def test_what_vanished_from_the_source_is_gone_since_the_next_inventory(shop: Shop) -> None:
+    small_day(shop)
+    victim = shop.root / "01/31/2049_15372388463_20210131100000.wav3"
+    shop.run()
+    first = shop.frame(SNAPSHOTS)["taken_at"].item()
+    kept = victim.read_bytes()
+    victim.unlink()
+    shop.run()
+    gone = shop.frame(GONE).row(0, named=True)
+    assert gone["last_on_site"] == first
+    assert gone["gone_since"] == shop.frame(SNAPSHOTS)["taken_at"].max()
+    assert shop.open_findings() == {}  # it is safe: every station behind has it
+    victim.write_bytes(kept)
+    shop.settle(victim, at_noon())
+    shop.run()
+    assert shop.frame(GONE).is_empty()
 
 
 def test_a_restored_file_with_wrong_bytes_is_fetched_again(shop: Shop) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tables import BUSINESS, DAY, SITE, Row, finding, findings, rows_of
 
 from reconcile.errors import ContractError
-from reconcile.frames import WAIVERS
-from reconcile.ledger import carry_on, waive
+from reconcile.frames import FINDINGS, TRACE, WAIVERS
+from reconcile.ledger import OWNERS, RESOLUTIONS, Now, carry_on, waive
 
 LATER = DAY + timedelta(days=3)
 
@@ -150,3 +150,78 @@ def test_over_many_looks_ids_stay_and_days_only_widen(days: list[tuple[int, set[
                 assert status == ("waived" if was[2] == "waived" else "open")
             else:
                 assert (first, last, status) == (*was[:2], "resolved")
+
+
+# what resolves a finding
+
+FILE = {"recording_id": "a" * 32, "subject": "a.wav"}
+CALL = {"call_id": "c1"}
+RESOLVED: list[tuple[str, Row, list[Row], list[Row]]] = [
+    ("recording_arrived", CALL, [CALL | FILE | {"called": True}], []),
+    ("call_arrived", FILE | {"kind": "recording_orphan"}, [CALL | FILE | {"called": True}], []),
+    ("told_otherwise", FILE | {"kind": "recording_empty"}, [FILE], [FILE | {"kind": "recording_lost"}]),
+    ("told_otherwise", CALL, [CALL], [CALL | {"kind": "not_indexed"}]),
+    ("backup_arrived", {"kind": "backup_overdue"}, [], []),
+    ("corrected", {"kind": "row_quarantined"}, [], []),
+    ("corrected", CALL | {"kind": "call_duplicate"}, [CALL], [CALL | {"kind": "recording_missing"}]),
+    ("not_expected", CALL, [CALL], []),
+    ("healed", FILE | {"kind": "recording_lost"}, [FILE], []),
+    ("healed", CALL | {"kind": "not_indexed"}, [CALL], []),
+    ("withdrawn", FILE | {"kind": "recording_lost"}, [FILE | {"recording_id": "b" * 32}], []),
+    ("withdrawn", CALL, [CALL | {"site": "gz"}], [CALL | {"kind": "call_duplicate"}]),
+]
+
+
+def now(rows: list[Row], others: list[Row]) -> Now:
+    """A look that shows these rows of the trace, and these findings."""
+    plain = {"business": BUSINESS, "site": SITE, "call_id": None, "recording_id": None, "called": True}
+    schema = {name: TRACE.schema[name] for name in OWNERS}
+    found = [finding(f"other {place}", **columns) for place, columns in enumerate(others)]
+    trace = pl.DataFrame([plain | row for row in rows], schema=schema)
+    return Now(trace, findings(*found), trace.clear())
+
+
+@pytest.mark.parametrize(("resolution", "columns", "rows", "others"), RESOLVED)
+def test_a_finding_that_is_found_no_more_says_what_resolved_it(
+    resolution: str, columns: Row, rows: list[Row], others: list[Row]
+) -> None:
+    known = findings(finding("a", **columns))
+    (row,) = carry_on(known, findings(), LATER, now(rows, others)).rows(named=True)
+    assert (row["status"], row["status_since"], row["resolution"]) == ("resolved", LATER, resolution)
+
+
+@pytest.mark.parametrize("columns", [FILE | {"kind": "recording_orphan"}, CALL])
+def test_what_is_there_but_not_on_these_days_is_not_withdrawn(columns: Row) -> None:
+    look = now([], [])
+    others = pl.DataFrame([{"business": BUSINESS, "site": SITE} | columns])
+    look = Now(look.trace, look.found, pl.concat([look.trace, others], how="diagonal").select(OWNERS[:4]))
+    (row,) = carry_on(findings(finding("a", **columns)), findings(), LATER, look).rows(named=True)
+    assert (row["status"], row["resolution"]) == ("resolved", None)
+
+
+def test_every_resolution_has_an_example() -> None:
+    assert {resolution for resolution, *_ in RESOLVED} == {each.name for each in RESOLUTIONS}
+
+
+def test_what_resolved_a_finding_stays_told_until_it_is_found_again() -> None:
+    arrived, withdrawn = now([CALL | FILE], []), now([], [])
+    gone = carry_on(findings(finding("a", **CALL)), findings(), LATER, arrived)
+    assert carry_on(gone, findings(), LATER + timedelta(days=1), withdrawn).equals(gone)
+    again = carry_on(gone, findings(finding("a", **CALL)), LATER + timedelta(days=2), withdrawn)
+    assert again.select("status", "resolution").row(0) == ("open", None)
+
+
+def test_a_look_that_shows_nothing_tells_no_resolution() -> None:
+    (row,) = carry_on(findings(finding("a", **CALL)), findings(), LATER).rows(named=True)
+    assert (row["status"], row["resolution"]) == ("resolved", None)
+
+
+def test_a_ledger_written_before_findings_had_evidence_is_carried_on() -> None:
+    new = ("held_at", "held_time", "size", "sha256", "cause", "resolution")
+    old = findings(finding("a", **CALL), finding("b")).drop(new)
+    read = old.with_columns(pl.lit(None, FINDINGS.schema[name]).alias(name) for name in new)
+    ledger = carry_on(read, findings(finding("b", cause="backup_missing")), LATER, now([CALL | FILE], []))
+    assert ledger.select("finding_id", "status", "cause", "resolution").rows() == [
+        ("a", "resolved", None, "recording_arrived"),
+        ("b", "open", "backup_missing", None),
+    ]

@@ -22,20 +22,24 @@ from cases import STATIONS, TABLES, Look, Setting
 from tables import BUSINESS, Row, call, named, rows_of
 
 from reconcile import findings as kinds
+from reconcile.evidence import CAUSES, Witnesses
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
     FINDINGS,
+    GONE,
     INDEXED,
     INVENTORY,
     LISTING,
     QUARANTINE,
+    REJECTED,
     RESTORED,
     SNAPSHOT_FILES,
     SNAPSHOTS,
+    UNINDEXED,
     WAIVERS,
 )
-from reconcile.ledger import carry_on, waive
+from reconcile.ledger import OWNERS, RESOLUTIONS, Now, carry_on, waive
 from reconcile.matching import match
 from reconcile.rules import Rules
 from reconcile.trace import Stations, Traced, trace
@@ -49,7 +53,9 @@ GROUPS = 5
 CONTRACTS = {
     "calls": CALLS, "inventory": INVENTORY, "snapshot_files": SNAPSHOT_FILES, "restored": RESTORED,
     "listing": LISTING, "indexed": INDEXED, "quarantine": QUARANTINE, "extracts": EXTRACTS, "snapshots": SNAPSHOTS,
+    "gone": GONE, "rejected": REJECTED, "unindexed": UNINDEXED,
 }  # fmt: skip
+WITNESSES = ("snapshots", "gone", "rejected", "unindexed")
 DUE = pl.Schema({"business": pl.String(), "site": pl.String(), "day": pl.Date()})
 
 # What one look says: links, ties, clock, trace, findings, ledger, each as rows that can be compared.
@@ -65,8 +71,9 @@ def by_engine(looks: list[Look], given: Setting) -> list[Said]:
         traced = trace(frames["calls"], frames["inventory"], Stations(**seen), rules)
         newest = frames["inventory"].sort("mtime", "size", "sha256").unique("recording_id", keep="last")
         matches = match(frames["calls"], newest, rules)
-        found = found_by_engine(traced, frames, pl.DataFrame(look["due"], schema=DUE), rules, as_of)
-        ledger = carry_on(ledger, found, as_of)
+        witnesses = Witnesses(Stations(**seen), *(frames[name] for name in WITNESSES))
+        found = found_by_engine(traced, frames, pl.DataFrame(look["due"], schema=DUE), rules, witnesses, as_of)
+        ledger = carry_on(ledger, found, as_of, Now(traced.trace.select(OWNERS).collect(), found, others(frames)))
         ledger = waive(ledger, rows_of(WAIVERS, *waivers(ledger.rows(named=True))), as_of)
         said.append(
             {
@@ -81,11 +88,22 @@ def by_engine(looks: list[Look], given: Setting) -> list[Said]:
     return said
 
 
+def others(frames: dict[str, pl.LazyFrame]) -> pl.DataFrame:
+    """The recordings and calls that there are."""
+    calls, files = frames["calls"].select(OWNERS[:3]), frames["inventory"].select("recording_id")
+    return pl.concat([calls, files], how="diagonal").collect()
+
+
 def found_by_engine(
-    traced: Traced, frames: dict[str, pl.LazyFrame], due: pl.DataFrame, rules: Rules, as_of: date
+    traced: Traced,
+    frames: dict[str, pl.LazyFrame],
+    due: pl.DataFrame,
+    rules: Rules,
+    witnesses: Witnesses,
+    as_of: date,
 ) -> pl.DataFrame:
     parts = [
-        kinds.in_trace(traced.trace, rules.matching),
+        kinds.in_trace(traced.trace, rules.matching, witnesses),
         kinds.repeated_calls(frames["calls"]),
         kinds.quarantined_rows(frames["quarantine"]),
         kinds.mismatched_extracts(frames["extracts"]),
@@ -101,8 +119,8 @@ def by_oracle(looks: list[Look], given: Setting) -> list[Said]:
     for look, as_of in zip(looks, given.days, strict=False):
         stations = {name: look[name] if name in given.looked_at else None for name in STATIONS}
         rows, matches = oracle.trace(look["calls"], look["inventory"], stations, rules)
-        found = oracle.findings(look | {"business": BUSINESS}, rows, matches.clock, rules, as_of)
-        ledger = oracle.carry_on(ledger, found, as_of)
+        found = oracle.findings(look | stations | {"business": BUSINESS}, rows, matches.clock, rules, as_of)
+        ledger = oracle.carry_on(ledger, found, as_of, rows)
         ledger = oracle.waive(ledger, waivers(ledger), as_of)
         said.append(
             {
@@ -296,7 +314,10 @@ def test_the_cases_hold_every_fault_there_is() -> None:
         for seed in range(group * TOGETHER, (group + 1) * TOGETHER):
             for said in by_oracle(cases.case(seed, given), given):
                 told.update(("kind", row["kind"]) for row in said["findings"])
+                told.update(("cause", row["cause"]) for row in said["findings"])
+                told.update(("held_at", row["held_at"]) for row in said["findings"])
                 told.update(("status", row["status"]) for row in said["ledger"])
+                told.update(("resolution", row["resolution"]) for row in said["ledger"])
                 told.update(("tie", reason.split()[0]) for _, _, owner, reason in said["ties"] if owner)
                 told.update(
                     (name, row[name]) for row in said["trace"] for name in ("coverage", "lost_at", "match", "state")
@@ -305,6 +326,11 @@ def test_the_cases_hold_every_fault_there_is() -> None:
                 told.update(("several files", True) for count in files_a_call(said["trace"]).values() if count > 1)
                 told.update(("several legs", True) for row in said["trace"] if (row["legs"] or 1) > 1)
     assert {kind for column, kind in told if column == "kind"} == {*oracle.SEVERITY}
+    assert {value for column, value in told if column == "cause"} == {None, *(cause.name for cause in CAUSES)}
+    assert {value for column, value in told if column == "resolution"} == {None, *(each.name for each in RESOLUTIONS)}
+    assert {value for column, value in told if column == "held_at"} == {
+        None, "called", "on_site", "in_snapshot", "restored", "published",
+    }  # fmt: skip
     assert {value for column, value in told if column == "coverage"} == {
         None, "complete", "partial", "missing", "excluded",
     }  # fmt: skip

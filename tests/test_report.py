@@ -12,9 +12,20 @@ import pytest
 from openpyxl import load_workbook
 from tables import BUSINESS, DAY, SITE, Row, finding, findings, rows_of
 
+from reconcile.evidence import CAUSES
 from reconcile.findings import KINDS
 from reconcile.frames import FILE_TYPES, SNAPSHOTS, SUMMARY, WAIVERS
-from reconcile.report import Language, ReportData, findings_csv, render_brief, render_page, render_workbook
+from reconcile.ledger import RESOLUTIONS
+from reconcile.report import (
+    Language,
+    ReportData,
+    findings_csv,
+    open_findings,
+    render_brief,
+    render_page,
+    render_workbook,
+    with_age,
+)
 from reconcile.report.changes import changes
 from reconcile.report.charts import trend
 from reconcile.report.masking import masked
@@ -210,3 +221,56 @@ def test_what_was_waived_is_shown_with_who_and_why() -> None:
     book = load_workbook(io.BytesIO(render_workbook(data.findings, data.waivers, data.summary, NOW)))
     (row,) = book["waivers"].iter_rows(min_row=2, values_only=True)
     assert row[4:6] == ("wang <b>", "disk burnt, 153******63 told us")
+
+
+# evidence, causes and ages
+
+LOST = finding(
+    "lost", kind="recording_lost", severity="critical", lost_at="published", held_at="restored",
+    held_time=datetime(2021, 1, 31, 15, tzinfo=UTC), size=1000, sha256="a" * 64, cause="publish_rejected",
+)  # fmt: skip
+
+
+def test_every_cause_and_resolution_has_words_in_both_languages() -> None:
+    names = [f"cause_{cause.name}" for cause in CAUSES] + [f"resolution_{each.name}" for each in RESOLUTIONS]
+    assert all(len(set(MESSAGES[name])) == 2 for name in names)
+
+
+def test_the_page_tells_where_a_recording_was_last_and_what_led_to_its_loss() -> None:
+    text = " ".join(Page(render_page(report(LOST), "zh")).text.split())
+    for said in ("最后见于已恢复（2021-01-31 23:00）", "last held at: Restored (2021-01-31 23:00)", "对象存储未接收"):
+        assert said in text
+    untold = finding("lost", kind="recording_lost", severity="critical", held_at="on_site")
+    text = Page(render_page(report(untold), "en")).text
+    assert "last held at: On site" in text
+    assert "Cause:" not in text
+
+
+def test_workbook_and_csv_have_evidence_cause_age_and_resolution() -> None:
+    healed = finding("healed", status="resolved", status_since=DAY, first_seen=DAY - timedelta(days=2),
+                     resolution="recording_arrived")  # fmt: skip
+    aged = with_age(findings(LOST, healed), DAY + timedelta(days=9))
+    rows = list(csv.DictReader(io.StringIO(findings_csv(aged).decode("utf-8-sig"), newline="")))
+    told = ("held_at", "held_time", "size", "sha256", "cause", "age_days", "resolution")
+    assert [row[name] for row in rows for name in ("age_days", "resolution")] == ["9", "", "2", "recording_arrived"]
+    assert [rows[0][name] for name in told[:2]] == ["restored", "2021-01-31T15:00:00.000000+0000"]
+    sheet = load_workbook(io.BytesIO(render_workbook(aged, WAIVERS.empty(), SUMMARY.empty(), NOW)))["findings"]
+    header, first, *_ = sheet.iter_rows(values_only=True)
+    shown = dict(zip((str(name).split("\n")[1] for name in header), first, strict=True))
+    assert (shown["Cause"], shown["Bytes"], shown["Days open"]) == ("publish_rejected", 1000, 9)
+
+
+def test_of_findings_equally_bad_the_one_open_longest_comes_first_with_its_age() -> None:
+    before = DAY - timedelta(days=5)
+    data = report(finding("new"), finding("old", first_seen=before, status_since=before), LOST)
+    assert open_findings(data).select("finding_id", "age_days").rows() == [("lost", 0), ("old", 5), ("new", 0)]
+    assert "5 days" in Page(render_page(data, "en")).text
+
+
+def test_what_changed_says_what_resolved_the_findings() -> None:
+    solved = [finding(str(n), status="resolved", resolution="recording_arrived") for n in range(2)]
+    other = finding("other", status="resolved", resolution="backup_arrived")
+    old = finding("old", status="resolved", resolution="healed", status_since=DAY - timedelta(days=1))
+    said = changes(report(*solved, other, old), "en")
+    assert "What resolved them: the recording arrived 2, the backup arrived 1." in said
+    assert "解决方式：录音已到 2、备份已到 1。" in changes(report(*solved, other, old), "zh")

@@ -19,8 +19,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from listen.roles import ACTIONS, ROLES
+from reconcile.evidence import CAUSES
 from reconcile.findings import KINDS
 from reconcile.frames import FRAMES, Frame
+from reconcile.ledger import RESOLUTIONS
 from reconcile.pack import FIELDS
 from reconcile.rules import Rules
 from voxkeep.listen_settings import ListenSettings
@@ -87,7 +89,23 @@ def findings_page() -> str:
         "[the operator's guide](operator.md#what-each-finding-asks-for)."
     )
     rows = [[f"`{kind.name}`", kind.severity, kind.meaning] for kind in KINDS]
-    return _page("Findings", intro, _table(["kind", "severity", "meaning"], rows))
+    causes = (
+        "What led to a finding: the first of this table that the data show, and none where they do not tell.\n"
+        "Those that begin with `never_recorded` are hints. `held_at` and `held_time` say which station had the\n"
+        "recording last, and when."
+    )
+    resolutions = (
+        "A finding that is found no more is resolved, on the day `status_since`, by the first of these that holds."
+    )
+    return _page(
+        "Findings",
+        intro,
+        _table(["kind", "severity", "meaning"], rows),
+        f"## Causes\n\n{causes}",
+        _table(["cause", "what the data show"], [[f"`{each.name}`", each.meaning] for each in CAUSES]),
+        f"## Resolutions\n\n{resolutions}",
+        _table(["resolution", "what is so now"], [[f"`{each.name}`", each.meaning] for each in RESOLUTIONS]),
+    )
 
 
 def settings_page() -> str:

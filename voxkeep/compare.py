@@ -21,10 +21,11 @@ from reconcile.findings import (
 from reconcile.frames import CALLS, DISK_FILES, EXTRACTS, INVENTORY, NOTES, QUARANTINE, SNAPSHOTS, WAIVERS, conform
 from reconcile.presets import preset
 from reconcile.recordings import name_files
-from reconcile.report import ReportData, findings_csv, render_page
+from reconcile.report import ReportData, findings_csv, render_page, with_age
 from reconcile.rules import ColumnMap, DatasetRules, Rules
 from reconcile.summary import durations, file_types, summarise
 from reconcile.tables import read_table
+from reconcile.text import filled
 from reconcile.trace import Stations, trace
 from voxkeep.console import out, table
 from voxkeep.settings import load_rules as read_rules
@@ -231,7 +232,7 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
     compared.summary.write_parquet(out / "summary.parquet")
     types.write_parquet(out / "file_types.parquet")
     lengths.write_parquet(out / "durations.parquet")
-    (out / "findings.csv").write_bytes(findings_csv(compared.findings))
+    (out / "findings.csv").write_bytes(findings_csv(with_age(compared.findings, now.date())))
     days: list[date] = compared.summary["day"].drop_nulls().unique().sort().to_list()
     data = ReportData(
         business=BUSINESS,
@@ -252,15 +253,23 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
     (out / "report.html").write_text(render_page(data, "zh"), encoding="utf-8")
 
 
+def _causes(findings: pl.DataFrame) -> dict[str, str]:
+    """The causes of each kind's findings, as far as they are known, with how many have each."""
+    counted = findings.drop_nulls("cause").group_by("kind", "cause").len().sort("kind", "len", "cause")
+    told = counted.select("kind", filled("{} {}", "cause", pl.col("len").cast(pl.String)).alias("told"))
+    return dict(told.group_by("kind").agg(pl.col("told").str.join(", ")).iter_rows())
+
+
 def show(compared: Compared) -> None:
     """The result as tables, and where the rest lies."""
     counts = compared.counts()
     out.print(table("calls by coverage", ["coverage", "calls"], [[name, n] for name, n in counts["coverage"].items()]))
     out.print()
     severities = {kind.name: kind.severity for kind in KINDS}
-    rows = [[kind, severities[kind], n] for kind, n in counts["findings"].items()]
+    causes = _causes(compared.findings)
+    rows = [[kind, severities[kind], n, causes.get(kind, "")] for kind, n in counts["findings"].items()]
     if rows:
-        out.print(table("findings", ["kind", "severity", "findings"], rows))
+        out.print(table("findings", ["kind", "severity", "findings", "cause"], rows))
     else:
         out.print("no findings")
     rows_aside = counts["rows"]["quarantined"]

@@ -3,7 +3,7 @@
 from reconcile.report.brief import render_brief
 from reconcile.report.certificate import render_certificate
 from reconcile.report.coverage import calendar_days
-from reconcile.report.data import CHECKED, ReportData, open_findings
+from reconcile.report.data import CHECKED, ReportData, open_findings, with_age
 from reconcile.report.mail import render_mail
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language
@@ -23,4 +23,5 @@ __all__ = [
     "render_mail",
     "render_page",
     "render_workbook",
+    "with_age",
 ]

@@ -24,6 +24,9 @@ def changes(data: ReportData, language: Language) -> str:
         said.append(say("changes_none", language))
     if found.opened:
         said.append(say("changes_kinds", language, kinds=_new_kinds(data, language)))
+    ways = _resolutions(data, language)
+    if ways:
+        said.append(say("changes_by", language, ways=ways))
     if found.carried:
         said.append(say("changes_carried", language, carried=f"{found.carried:,}", days=f"{found.oldest_days:,}"))
     said += _last_day(data, language)
@@ -36,6 +39,15 @@ def _new_kinds(data: ReportData, language: Language) -> str:
     words = [f"{say(f'kind_{kind}', language)} {n:,}" for kind, n in kinds.head(_KINDS).iter_rows()]
     more = kinds.height - _KINDS
     return ("、" if language == "zh" else ", ").join(words) + (say("changes_more", language) if more > 0 else "")
+
+
+def _resolutions(data: ReportData, language: Language) -> str:
+    """What resolved the findings that are resolved since the report before, as far as that is told."""
+    is_fresh = (pl.col("status") == "resolved") & (pl.col("status_since") == data.as_of)
+    ways = data.findings.filter(is_fresh)["resolution"].drop_nulls().value_counts(sort=False)
+    ordered = ways.sort("count", "resolution", descending=[True, False])
+    words = [f"{say(f'resolution_{way}', language)} {n:,}" for way, n in ordered.iter_rows()]
+    return ("、" if language == "zh" else ", ").join(words)
 
 
 def _last_day(data: ReportData, language: Language) -> list[str]:

@@ -102,7 +102,7 @@ def figures(data: ReportData) -> Figures:
         resolved=changed.filter(pl.col("status") == "resolved").height,
         waived=changed.filter(pl.col("status") == "waived").height,
         carried=carried.height,
-        oldest_days=max(((data.as_of - day).days for day in carried["first_seen"]), default=0),
+        oldest_days=max(carried["age_days"], default=0),
     )
 
 
@@ -112,10 +112,18 @@ def in_days(frame: pl.DataFrame, data: ReportData) -> pl.DataFrame:
 
 
 def open_findings(data: ReportData) -> pl.DataFrame:
-    """The open findings, worst first, then newest."""
+    """The open findings with their `age_days`: worst first, then those open longest, then the newest days."""
     order = pl.col("severity").replace_strict({s: place for place, s in enumerate(SEVERITIES)}, return_dtype=pl.Int8)
-    is_open = data.findings.filter(pl.col("status") == "open")
-    return is_open.sort(order, "day", "kind", "subject", descending=[False, True, False, False], nulls_last=True)
+    is_open = with_age(data.findings.filter(pl.col("status") == "open"), data.as_of)
+    return is_open.sort(
+        order, "first_seen", "day", "kind", "subject", descending=[False, False, True, False, False], nulls_last=True
+    )
+
+
+def with_age(findings: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The findings with `age_days`: business days from the first look that saw it to `as_of`, or to its resolution."""
+    until = pl.when(pl.col("status") == "resolved").then("status_since").otherwise(pl.lit(as_of))
+    return findings.with_columns((until - pl.col("first_seen")).dt.total_days().alias("age_days"))
 
 
 def waived_findings(data: ReportData) -> pl.DataFrame:

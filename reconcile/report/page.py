@@ -64,6 +64,7 @@ def render_page(data: ReportData, language: Language) -> str:
             kinds=_kinds(is_open, shown),
             findings=shown.to_dicts(),
             first=shown.head(_FIRST).to_dicts(),
+            held=lambda row: _both(lambda spoken: _held(row, data, spoken)),
             open_total=is_open.height,
             waived=waived_findings(data).head(TOP).to_dicts(),
             unmet=data.expectations.filter(~pl.col("success")).to_dicts(),
@@ -124,6 +125,15 @@ def _observed(text: str) -> str:
     """What was observed, without the brackets of a list, and no more digits than people read."""
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     return re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number.group()):.4g}", inner)
+
+
+def _held(row: dict[str, Any], data: ReportData, language: Language) -> str:
+    """The last station that had it, and when."""
+    station = say(f"station_{row['held_at']}", language)
+    if row["held_time"] is None:
+        return say("held_there_once", language, station=station)
+    local = row["held_time"].astimezone(ZoneInfo(data.time_zone))
+    return say("held_there", language, station=station, time=local.strftime("%Y-%m-%d %H:%M"))
 
 
 def _drawn(place: int, site: dict[str, Any]) -> Markup:

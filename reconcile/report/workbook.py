@@ -14,8 +14,8 @@ from reconcile.report.messages import MESSAGES
 
 _COLUMNS = (
     "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at", "cause",
-    "held_at", "held_time", "size", "first_seen", "last_seen", "status_since", "resolution", "call_id", "recording_id",
-    "sha256", "finding_id",
+    "held_at", "held_time", "size", "first_seen", "last_seen", "age_days", "status_since", "resolution", "call_id",
+    "recording_id", "sha256", "finding_id",
 )  # fmt: skip
 _WIDTHS = {
     "subject": 52,
@@ -43,6 +43,7 @@ def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.D
     """XLSX of FINDINGS, WAIVERS and SUMMARY: filters, frozen headers in both languages, masked numbers.
 
     Days are dates, so that a spreadsheet sorts and groups them; instants are UTC; ids stay text.
+    Findings with `age_days` (`with_age`) show it.
     """
     buffer = BytesIO()
     options = {
@@ -53,15 +54,22 @@ def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.D
     }
     book = xlsxwriter.Workbook(buffer, options)
     book.set_properties({"title": "voxkeep", "created": created.astimezone(UTC).replace(tzinfo=None)})
-    _sheet(book, "findings", _readable(findings), list(_COLUMNS))
+    _sheet(book, "findings", _readable(findings), _columns(findings))
     _sheet(book, "waivers", waivers.with_columns(_masked("reason")), list(WAIVERS.columns))
     _sheet(book, "summary", summary, list(SUMMARY.columns))
     book.close()
     return buffer.getvalue()
 
 
+def _columns(findings: pl.DataFrame) -> list[str]:
+    """The columns shown; `age_days` only where it is given, for it depends on the day of the report."""
+    return [name for name in _COLUMNS if name in findings.columns]
+
+
 def _readable(findings: pl.DataFrame) -> pl.DataFrame:
-    return findings.select(FINDINGS.columns.keys()).with_columns(_masked("subject", "expected", "actual"))
+    return findings.select(*FINDINGS.columns, *(["age_days"] if "age_days" in findings.columns else [])).with_columns(
+        _masked("subject", "expected", "actual")
+    )
 
 
 def _masked(*names: str) -> pl.Expr:
@@ -114,7 +122,7 @@ def _cell(sheet: Worksheet, line: int, place: int, value: object, form: Format |
 
 def findings_csv(findings: pl.DataFrame) -> bytes:
     """Findings (FINDINGS) as CSV that a spreadsheet opens rightly: UTF-8 with mark, numbers masked, no formulas."""
-    frame = _readable(findings).select(_COLUMNS)
+    frame = _readable(findings).select(_columns(findings))
     safe = frame.with_columns(
         pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(name).alias(name)
         for name, dtype in frame.schema.items()
