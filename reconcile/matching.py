@@ -6,7 +6,8 @@ not asked again by the next.
 1. `path`: the row names the file: the whole path, a tail of it that only one file has, or an absolute path of the
    source's that ends with it.
 2. `key`: fields of the file's name equal the row's columns: the call id, or extension, number and start, as far as
-   the name gives them (a start and one more at least).
+   the name gives them (a start and one more at least). A masked number (`reconcile.masks`) is asked where no whole
+   one fits, here and by the next rule.
 3. `nearest`: the same extension and number, as far as the name gives them; of the calls that have no recording by
    then, the one with the nearest start within the tolerance, after the site's clock offset.
 
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from reconcile.masks import masked_alike
 from reconcile.nearest import (
     FIELD_SETS,
     by_nearest,
@@ -239,12 +241,22 @@ def _by_key(legs: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) -> tu
         keyed = files.filter(given)
         if rules.key is None and fields != ("call_id",):
             keyed = keyed.filter(gives_only(fields)).join(candidates[0], on="recording_id", how="anti")
-        pairs = (with_number(legs) if "number" in fields else legs).join(
-            keyed, on=["site", *fields], how="inner", suffix="_of_file"
-        )
+        whole = with_number(legs) if "number" in fields else legs
+        pairs = whole.join(keyed, on=["site", *fields], how="inner", suffix="_of_file")
         reason = f"same {', '.join(fields)}".replace("second", "start")
         reason = "the name gives the call id" if fields == ("call_id",) else reason
         candidates.append(_candidates(pairs, pl.lit(0.9), pl.lit(reason)))
+        if "number" in fields:
+            rest = keyed.join(candidates[-1], on="recording_id", how="anti")
+            masked = f"{reason}, as far as the number is not masked"
+            candidates += [
+                _candidates(
+                    some.join(others, on=["site", *fields], how="inner", suffix="_of_file"),
+                    pl.lit(0.85),
+                    pl.lit(masked),
+                )
+                for some, others in masked_alike(whole, rest)
+            ]
     return settle(pl.concat(candidates), "key")
 
 

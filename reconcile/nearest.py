@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from reconcile.masks import masked_alike
 from reconcile.rules import MatchingRules
 from reconcile.text import filled
 
@@ -81,7 +82,33 @@ def by_nearest(
     )
     corrected = pl.col("started_at") - pl.duration(microseconds=(pl.col("offset_seconds") * 1e6).round().cast(pl.Int64))
     timed = timed.with_columns(corrected.alias("at"))
-    return pl.concat([_nearest_with(free, timed.filter(gives_only(fields)), fields, rules) for fields in FIELD_SETS])
+    found = []
+    for fields in FIELD_SETS:
+        alike = timed.filter(gives_only(fields))
+        found.append(_nearest_with(free, alike, fields, rules))
+        if "number" in fields:
+            rest = alike.join(found[-1], on="recording_id", how="anti")
+            found.append(_nearest_masked(free, rest, fields, rules))
+    return pl.concat(found)
+
+
+# So much less certain is a link by a masked number.
+MASKED = 0.1
+
+
+def _nearest_masked(
+    legs: pl.DataFrame, files: pl.DataFrame, fields: tuple[str, ...], rules: MatchingRules
+) -> pl.DataFrame:
+    """Candidates as of `_nearest_with`, of the calls whose number can be that of the recording, one being masked."""
+    parts = [
+        _nearest_with(some.with_columns(numbers=pl.concat_list("number")).drop("number"), others, fields, rules)
+        for some, others in masked_alike(with_number(legs), files)
+    ]
+    near = pl.concat([_nearest_with(legs.clear(), files.clear(), fields, rules), *parts])
+    return near.filter(pl.col("score") == pl.col("score").max().over("recording_id")).with_columns(
+        pl.col("score") - MASKED,
+        pl.col("reason").str.replace(", start", ", as far as the number is not masked, start", literal=True),
+    )
 
 
 def _nearest_with(

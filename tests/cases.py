@@ -26,6 +26,8 @@ SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 # The last two are as short as a number may be without its prefixes, and one digit shorter.
 _LINES = (*("15372388463",) * 5, *("13800000000",) * 4, "2345678", "345678")
 _SPELLINGS = ("{}", "{}", "{}", "0{}", "86{}", "+86{}", "0086 {}", "9{}", "90{}")
+# Which digits are masked; of the last, too few are left.
+_MASKS = ((3, 7), (3, 7), (7, 11), (0, 4), (3, 9))
 _NO_LINES = (None, None, "", "-", "anonymous", "10086", "2049", "153****8463", "0153xxxx8463")
 _GAPS = (0, 0, 0.5, 1, 5, 10, 10, 20, 29.999999, 30, 30.000001, 60)
 _OFFSETS = (0, 0, 0, 0.25, 3.25, -7, 60, 60.001, 100, -61.5)
@@ -166,7 +168,14 @@ class _Site:
     def number(self) -> str | None:
         if self.chance(0.15):
             return self.rng.choice(_NO_LINES)
-        return self.rng.choice(_SPELLINGS).format(self.rng.choice(_LINES))
+        return self.rng.choice(_SPELLINGS).format(self.hidden(self.rng.choice(_LINES), 0.15))
+
+    def hidden(self, number: str, share: float) -> str:
+        """The number, now and then with a mask."""
+        if not self.chance(share):
+            return number
+        first, behind = self.rng.choice(_MASKS)
+        return number[:first] + "*" * (min(behind, len(number)) - first) + number[behind:]
 
     def record(self, leg: Row, how: str | None) -> None:
         """A file of this leg, tied to it in some way, or in several."""
@@ -197,6 +206,8 @@ class _Site:
         said = {"extension": leg["extension"], "number": leg["callee"] or leg["caller"]}
         if self.chance(0.3):
             said[self.rng.choice(["extension", "number"])] = None
+        elif said["number"]:
+            said["number"] = self.hidden(said["number"], 0.15)
         if leg["started_at"] is None:
             return said
         if how == "key":

@@ -158,7 +158,12 @@ MUTANTS = [
         "keyed.filter(gives_only(fields)).join(",
         "keyed.join(",
     ),
-    Mutant("keys are those of any site", "matching", 'on=["site", *fields]', "on=[*fields]"),
+    Mutant(
+        "keys are those of any site",
+        "matching",
+        'whole.join(keyed, on=["site", *fields]',
+        "whole.join(keyed, on=[*fields]",
+    ),
     # nearest
     Mutant("six matches for a clock", "nearest", "FEWEST_FOR_CLOCK = 5", "FEWEST_FOR_CLOCK = 6"),
     Mutant("guesses of the nearest set the clock", "nearest", 'links.filter(pl.col("match") != "nearest")', "links"),
@@ -211,6 +216,34 @@ MUTANTS = [
         "(rules.trunk_prefixes, rules.access_codes, rules.country_codes)",
     ),
     Mutant("the shortest prefix is taken off", "numbers", "key=len, reverse=True", "key=len"),
+    # masked numbers
+    Mutant("five digits in common are enough", "masks", "FEWEST_CLEAR = 6", "FEWEST_CLEAR = 5"),
+    Mutant("seven digits in common are needed", "masks", "FEWEST_CLEAR = 6", "FEWEST_CLEAR = 7"),
+    Mutant(
+        "only what both hide is hidden",
+        "masks",
+        '_MASK if _MASK in pair else "0"',
+        '_MASK if {*pair} == {_MASK} else "0"',
+    ),
+    Mutant(
+        "a masked number is asked beside whole ones",
+        "matching",
+        'rest = keyed.join(candidates[-1], on="recording_id", how="anti")',
+        "rest = keyed",
+    ),
+    Mutant(
+        "a masked number is as near as a whole one",
+        "nearest",
+        'rest = alike.join(found[-1], on="recording_id", how="anti")',
+        "rest = alike",
+    ),
+    Mutant("a masked number is as certain as a whole one", "nearest", "MASKED = 0.1", "MASKED = 0"),
+    Mutant(
+        "of several masks any call is the nearest",
+        "nearest",
+        '.filter(pl.col("score") == pl.col("score").max().over("recording_id"))',
+        "",
+    ),
     # evidence
     Mutant("a copy with other bytes is held", "evidence", "_HAS_OBJECT & _IS_INTACT", "_HAS_OBJECT"),
     Mutant("any copy is held", "evidence", "_HAS_COPY & (_IS_INTACT | _COPY_IS_SAME)", "_HAS_COPY"),

@@ -71,6 +71,16 @@ def numbers_of(leg: Row, rules: Row) -> set[str]:
     return {normalised(leg["callee"], rules), normalised(leg["caller"], rules)} - {None}  # type: ignore[arg-type]
 
 
+def can_be_one(number: str, other: str) -> bool:
+    """Whether two numbers, one of them masked, can be one line: of one length, and six digits or more in common.
+
+    A masked digit equals any, and none that both show may differ.
+    """
+    shown = [pair for pair in zip(number, other, strict=False) if "*" not in pair]
+    is_masked = "*" in number + other and len(number) == len(other)
+    return is_masked and len(shown) >= 6 and all(one == two for one, two in shown)
+
+
 def object_key(file: Row) -> str | None:
     """Where the recording is published: its day, its id, its content, and a plain suffix of its name."""
     if file["sha256"] is None:
@@ -209,22 +219,27 @@ def by_key(legs: list[Row], files: list[Row], found: Matches, rules: Row) -> Non
         else:
             fields = [name for name in ("extension", "number") if given[name] is not None]
             fields = [*fields, "start"] if fields else []
-        fitting = [
-            leg
-            for leg in legs
-            if fields and leg["site"] == file["site"] and all(equal(leg, given, name, rules) for name in fields)
-        ]
+        there = [leg for leg in legs if fields and leg["site"] == file["site"]]
         reason = "the name gives the call id" if fields == ["call_id"] else f"same {', '.join(fields)}"
-        settle(file, [(leg, 0.9, reason) for leg in fitting], "key", found)
+        fitting = [(leg, 0.9, reason) for leg in there if all(equal(leg, given, name, rules) for name in fields)]
+        if not fitting and "number" in fields:  # a masked number is asked where no whole one fits
+            reason += ", as far as the number is not masked"
+            fitting = [
+                (leg, 0.85, reason)
+                for leg in there
+                if all(equal(leg, given, name, rules, masked=name == "number") for name in fields)
+            ]
+        settle(file, fitting, "key", found)
 
 
-def equal(leg: Row, given: Row, field: str, rules: Row) -> bool:
+def equal(leg: Row, given: Row, field: str, rules: Row, *, masked: bool = False) -> bool:
     """Whether a field of the name equals the row's; starts are equal if they are in the same second."""
     value = given[field]
     if value is None:
         return False
     if field == "number":
-        return value in numbers_of(leg, rules["numbers"])
+        numbers = numbers_of(leg, rules["numbers"])
+        return any(can_be_one(value, number) for number in numbers) if masked else value in numbers
     if field == "start":
         start = leg["started_at"]
         return start is not None and start.replace(microsecond=0) == value.replace(microsecond=0)
@@ -247,21 +262,26 @@ def by_nearest(legs: list[Row], files: list[Row], found: Matches, rules: Row) ->
         offset, _ = found.clock.get((file["site"], file["day"]), (0.0, 0))
         started_at = file["started_at"] - timedelta(microseconds=round(offset * 1e6))
         tolerance = rules["matching"]["tolerance_seconds"]
-        apart = {
-            leg["call_uid"]: abs(started_at - leg["started_at"])
-            for leg in free
-            if leg["site"] == file["site"]
-            and leg["started_at"] is not None
-            and all(equal(leg, given, name, rules) for name in fields)
-        }
-        least = min(apart.values(), default=timedelta.max)
-        if least > timedelta(seconds=tolerance):
+        for masked in (False, True):
+            apart = {
+                leg["call_uid"]: abs(started_at - leg["started_at"])
+                for leg in free
+                if leg["site"] == file["site"]
+                and leg["started_at"] is not None
+                and all(equal(leg, given, name, rules, masked=masked and name == "number") for name in fields)
+            }
+            least = min(apart.values(), default=timedelta.max)
+            if least <= timedelta(seconds=tolerance):
+                break
+        else:
             continue
         seconds = least / timedelta(microseconds=1) / 1e6
+        of_number = ", as far as the number is not masked" if masked else ""
         reason = (
-            f"same {' and '.join(fields)}, start differs by {tenths(seconds)} s after {tenths(offset)} s clock offset"
+            f"same {' and '.join(fields)}{of_number}, start differs by {tenths(seconds)} s "
+            f"after {tenths(offset)} s clock offset"
         )
-        score = 0.8 - 0.5 * seconds / tolerance
+        score = (0.7 if masked else 0.8) - 0.5 * seconds / tolerance
         settle(
             file,
             [(leg, score, reason) for leg in free if apart.get(leg["call_uid"]) == least],

@@ -680,3 +680,64 @@ def test_what_only_a_hash_holds_equal_is_no_plain_pair(monkeypatch: pytest.Monke
     assert split.files["path"].to_list() == ["aa.wav"]
     assert split.other_legs["call_id"].to_list() == ["bb"]
     assert split.other_files["path"].to_list() == ["c.wav"]
+
+
+# masked numbers
+
+HIDDEN = "153****8463"
+
+
+@pytest.mark.parametrize(
+    ("said", "of_name"),
+    [
+        (HIDDEN, NUMBER),
+        (NUMBER, HIDDEN),
+        ("0153xxxx8463", NUMBER),
+        (HIDDEN, "+86 153*2388463"),
+        ("153723*****", NUMBER),
+    ],
+)
+@pytest.mark.parametrize(("clock", "rule", "score"), [("09:00:00", "key", 0.85), ("09:00:15", "nearest", 0.45)])
+def test_a_masked_number_can_be_any_line_that_has_the_digits_it_shows(
+    said: str, of_name: str, clock: str, rule: str, score: float
+) -> None:
+    rows, files = [call("c1", callee=said), call("c2", callee=OTHER)], [named(clock, path="a.wav", number=of_name)]
+    assert links(rows, files) == {"a.wav": ("c1", rule)}
+    (link,) = matched(rows, files).links.rows(named=True)
+    assert link["score"] == pytest.approx(score)
+    assert "as far as the number is not masked" in link["reason"]
+
+
+@pytest.mark.parametrize(
+    ("said", "of_name"),
+    [
+        ("153****8464", NUMBER),  # another digit
+        ("153****846", NUMBER),  # another length
+        ("153******63", NUMBER),  # five digits, too few
+        (HIDDEN, "****7238***"),  # together they hide all but three
+        (NUMBER, OTHER),  # nothing is masked
+    ],
+)
+def test_a_masked_number_is_no_line_that_it_does_not_show_enough_of(said: str, of_name: str) -> None:
+    assert links([call("c1", callee=said)], [named("09:00:00", path="a.wav", number=of_name)]) == {}
+
+
+@pytest.mark.parametrize("clock", ["09:00:00", "09:00:15"])
+def test_a_masked_number_that_can_be_two_calls_is_a_tie(clock: str) -> None:
+    rows = [call("c1", callee=NUMBER), call("c2", callee="15399998463")]
+    files = [named(clock, path="a.wav", number=HIDDEN)]
+    assert links(rows, files) == {}
+    assert ties(rows, files) == ({"a.wav": "fits 2 calls equally well: c1, c2"}, {"c1", "c2"})
+
+
+@pytest.mark.parametrize(
+    ("masked", "whole", "rule"), [("09:00:00", "09:00:00", "key"), ("09:00:01", "09:00:15", "nearest")]
+)
+def test_a_whole_number_is_asked_before_a_masked_one(masked: str, whole: str, rule: str) -> None:
+    rows = [call("c1", masked, callee=HIDDEN), call("c2", whole, callee=NUMBER)]
+    assert links(rows, [named("09:00:00", path="a.wav")]) == {"a.wav": ("c2", rule)}
+
+
+def test_of_calls_behind_several_masks_the_nearest_is_meant() -> None:
+    rows = [call("c1", "09:00:20", callee=HIDDEN), call("c2", "09:00:05", callee="15372388***")]
+    assert links(rows, [named("09:00:00", path="a.wav")]) == {"a.wav": ("c2", "nearest")}

@@ -322,6 +322,7 @@ def test_the_cases_hold_every_fault_there_is() -> None:
                 told.update(
                     (name, row[name]) for row in said["trace"] for name in ("coverage", "lost_at", "match", "state")
                 )
+                told.update(("masked", row["match"]) for row in said["trace"] if "masked" in (row["reason"] or ""))
                 told.update(("clock", offset > 0) for *_, offset, _ in said["clock"] if offset)
                 told.update(("several files", True) for count in files_a_call(said["trace"]).values() if count > 1)
                 told.update(("several legs", True) for row in said["trace"] if (row["legs"] or 1) > 1)
@@ -338,6 +339,7 @@ def test_the_cases_hold_every_fault_there_is() -> None:
         None, "on_site", "in_snapshot", "restored", "published", "indexed",
     }  # fmt: skip
     assert {value for column, value in told if column == "match"} == {None, "path", "key", "nearest"}
+    assert {value for column, value in told if column == "masked"} == {"key", "nearest"}
     assert {value for column, value in told if column == "status"} == {"open", "resolved", "waived"}
     assert {value for column, value in told if column == "tie"} == {"fits", "its"}
     assert {value for column, value in told if column == "clock"} == {True, False}
