@@ -202,8 +202,42 @@ CREATE TEMP TABLE of_trace AS
                 AND (site, dataset, call_id) NOT IN (FROM calls_of_rows) THEN 'duration_mismatch'
         END AS kind
     FROM trace WHERE kind IS NOT NULL;
+-- Hours in which a site or a line lacks recordings and made none.
+CREATE TEMP TABLE missing AS
+    SELECT business, site, day, extension, date_trunc('hour', started_at) AS hour, dataset, call_id
+    FROM of_trace WHERE kind = 'recording_missing' AND day IS NOT NULL AND started_at IS NOT NULL;
+CREATE TEMP TABLE heard AS
+    SELECT DISTINCT business, site, day, extension, date_trunc('hour', started_at) AS hour
+    FROM placed WHERE recording_id IS NOT NULL;
+CREATE TEMP TABLE silent_sites AS
+    SELECT business, site, day, hour FROM (
+        SELECT business, site, day, hour FROM missing GROUP BY ALL HAVING count(DISTINCT (dataset, call_id)) >= 3
+    ) m WHERE NOT EXISTS (
+        FROM heard h WHERE h.business = m.business AND h.site = m.site AND h.day = m.day
+            AND (h.hour = m.hour OR h.hour IS NULL)
+    );
+CREATE TEMP TABLE silent_lines AS
+    SELECT business, site, day, extension, hour FROM (
+        SELECT business, site, day, extension, hour FROM missing WHERE extension IS NOT NULL
+        GROUP BY ALL HAVING count(DISTINCT (dataset, call_id)) >= 2
+    ) m WHERE NOT EXISTS (
+        FROM heard h WHERE h.business = m.business AND h.site = m.site AND h.day = m.day
+            AND (h.hour = m.hour OR h.hour IS NULL) AND (h.extension = m.extension OR h.extension IS NULL)
+    );
 CREATE TEMP TABLE found AS
     SELECT kind, business, site, day, call_uid, call_id, recording_id, lost_at,
+        CASE WHEN recording_id IS NULL THEN 'called'
+            WHEN published AND coalesce(content_ok, true) THEN 'published' ELSE 'on_site' END AS held_at,
+        CASE WHEN recording_id IS NULL THEN started_at END AS held_time, size, sha256,
+        CASE WHEN state = 'unreadable' AND kind IN ('recording_lost', 'recording_undecodable') THEN 'unreadable_on_site'
+            WHEN kind = 'content_mismatch' AND published THEN 'object_damaged'
+            WHEN kind <> 'recording_missing' THEN NULL
+            WHEN (business, site, day, date_trunc('hour', started_at)) IN (
+                SELECT (business, site, day, hour) FROM silent_sites) THEN 'never_recorded_at_site'
+            WHEN (business, site, day, extension, date_trunc('hour', started_at)) IN (
+                SELECT (business, site, day, extension, hour) FROM silent_lines) THEN 'never_recorded_on_line'
+            WHEN talk_seconds < 1 THEN 'never_recorded_too_short'
+        END AS cause,
         CASE WHEN recording_id IS NOT NULL OR call_id IS NULL THEN path ELSE 'call ' || call_id END AS subject,
         CASE kind
             WHEN 'recording_lost' THEN
@@ -250,6 +284,7 @@ COPY (
             WHEN kind IN ('recording_duplicate', 'duration_mismatch', 'call_duplicate', 'clock_skew') THEN 'minor'
             ELSE 'major' END AS severity,
         business, site, day, call_uid, call_id, recording_id, subject, expected, actual, lost_at,
-        DATE '${as_of}' AS first_seen, DATE '${as_of}' AS last_seen, 'open' AS status
+        held_at, held_time, size, sha256, cause, DATE '${as_of}' AS first_seen, DATE '${as_of}' AS last_seen,
+        'open' AS status, DATE '${as_of}' AS status_since, NULL::VARCHAR AS resolution
     FROM found ORDER BY finding_id
 ) TO '${out}/findings.parquet' (FORMAT parquet, COMPRESSION zstd);
