@@ -118,6 +118,8 @@ def test_every_cause_has_an_example() -> None:
             [A],
             without(),
         ),
+        # Two files of one call are no silence either.
+        ([call("c1", leg=leg, recording_path=f"{leg}.wav") for leg in "12"], [], without()),
         # Nobody knows whose the stray recording is, or when it began: it may be of any of them.
         (MORNING, [recording("stray.wav")], without()),
         ([call("c1"), call("c2", "10:00:00")], [], without()),
