@@ -208,7 +208,7 @@ MUTANTS = [
     Mutant("the score falls slower", "nearest", "0.8 - 0.5 *", "0.8 - 0.4 *"),
     Mutant("the nearest may be at another site", "nearest", 'by = ["site", *fields]', "by = [*fields]"),
     # numbers
-    Mutant("eight digits must remain", "numbers", "{{7,}}", "{{8,}}"),
+    Mutant("eight digits must remain", "numbers", "_REMAIN, _REMAIN_OF_PART = 7", "_REMAIN, _REMAIN_OF_PART = 8"),
     Mutant(
         "the trunk prefix is taken off first",
         "numbers",
