@@ -446,7 +446,8 @@ def test_a_workbook_holds_text_and_no_formula_and_no_link(attack: str) -> None:
 
 
 def test_a_workbook_tells_findings_and_summary_as_they_are() -> None:
-    found = findings(finding("2", call_id="c2", day=None), finding("1", subject="a\nb", lost_at="restored"))
+    proved = {"held_at": "in_snapshot", "held_time": MADE, "size": 7, "sha256": "ab", "cause": "restore_incomplete"}
+    found = findings(finding("2", call_id="c2", day=None), finding("1", subject="a\nb", lost_at="restored", **proved))
     rows = rows_of(SUMMARY, summary(calls=3, coverage=0.5, seconds=1.5))
     book = openpyxl.load_workbook(io.BytesIO(render_workbook(found, WAIVERS.empty(), rows, MADE)))
     sheet = book["findings"]
@@ -455,14 +456,15 @@ def test_a_workbook_tells_findings_and_summary_as_they_are() -> None:
     day = datetime(2021, 1, 31, tzinfo=None)  # noqa: DTZ001  # a spreadsheet's dates have no zone
     assert lines == [
         ["major", "recording_missing", "open", BUSINESS, SITE, None, "call c1", "a recording", "none", None,
-         day, day, day, "c2", None, "2"],
+         None, None, None, None, day, day, day, None, "c2", None, None, "2"],
         ["major", "recording_missing", "open", BUSINESS, SITE, day, "a\nb", "a recording", "none", "restored",
-         day, day, day, None, None, "1"],
+         "restore_incomplete", "in_snapshot", day + timedelta(days=1), 7, day, day, day, None, None, None, "ab", "1"],
     ]  # fmt: skip
     told = dict(zip(SUMMARY.columns, [cell.value for cell in book["summary"][2]], strict=True))
     assert (told["calls"], told["coverage"], told["seconds"], told["day"]) == (3, 0.5, 1.5, day)
-    assert {sheet.cell(3, place).number_format for place in (6, 11, 12, 13)} == {"yyyy-mm-dd"}
-    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("C2", "A1:P3")
+    assert {sheet.cell(3, place).number_format for place in (6, 15, 16, 17)} == {"yyyy-mm-dd"}
+    assert sheet.cell(3, 13).number_format == "yyyy-mm-dd hh:mm"
+    assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("C2", "A1:V3")
 
 
 def with_words(word: str) -> ReportData:
