@@ -182,7 +182,7 @@ CREATE TEMP VIEW trace AS
     FROM placed LEFT JOIN coverage_of_several s USING (site, dataset, call_id);
 COPY (
     FROM trace ORDER BY business, site, day, started_at, call_id, path, call_uid, recording_id
-) TO '${out}/trace.parquet' (FORMAT parquet, COMPRESSION zstd);
+) TO '${out}/trace.parquet' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1);
 
 -- The findings.
 CREATE TEMP TABLE of_trace AS
@@ -287,4 +287,4 @@ COPY (
         held_at, held_time, size, sha256, cause, DATE '${as_of}' AS first_seen, DATE '${as_of}' AS last_seen,
         'open' AS status, DATE '${as_of}' AS status_since, NULL::VARCHAR AS resolution
     FROM found ORDER BY finding_id
-) TO '${out}/findings.parquet' (FORMAT parquet, COMPRESSION zstd);
+) TO '${out}/findings.parquet' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1);

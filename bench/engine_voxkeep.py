@@ -40,9 +40,9 @@ def reconcile(data: Path, out: Path, memory: int, site: str) -> None:
             files = [data / name / f"day={day}" / f"{site}.parquet" for day in read]
             return pl.scan_parquet(files, hive_partitioning=False)
 
-        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), RULES)
-        rows = traced.trace.filter(pl.col("day").is_in(window)).collect()
-        rows.write_parquet(out / f"trace-{site}-{window[0]}.parquet")
+        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), RULES, window)
+        rows = traced.trace.collect()
+        rows.write_parquet(out / f"trace-{site}-{window[0]}.parquet", compression_level=1)
         parts = [
             in_trace(rows.lazy(), RULES.matching),
             repeated_calls(scan("calls", window)),

@@ -234,7 +234,8 @@ def _versions(system: AbstractFileSystem, folder: str) -> list[tuple[str, str, s
 def _parquet(rows: pl.DataFrame, group: int | None) -> bytes:
     """The rows as Parquet; the same rows give the same bytes."""
     buffer = BytesIO()
-    rows.write_parquet(buffer, compression="zstd", row_group_size=group)
+    # Of these columns the lowest level makes files as small as the usual one, in half the time.
+    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=group)
     return buffer.getvalue()
 
 

@@ -166,8 +166,8 @@ def trace_site(centre: Centre, days: list[date]) -> Look:
         indexed=centre.index.links(centre.business.business, centre.site, around).lazy(),
     )
     calls, inventory = centre.read(CALLS, around), centre.read(INVENTORY, around)
-    traced = trace(calls.lazy(), inventory.lazy(), stations, centre.rules)
-    rows = traced.trace.filter(pl.col("day").is_in(days)).collect()
+    traced = trace(calls.lazy(), inventory.lazy(), stations, centre.rules, days)
+    rows = traced.trace.collect()
     for day in days:
         part = rows.filter(pl.col("day") == day)
         if part.height or centre.read(TRACE, [day]).height:

@@ -79,9 +79,11 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules, witnesses: Witnesses | N
         "not_indexed": pl.col("lost_at") == "indexed",
         "duration_mismatch": a_file_a_leg & (apart > allowed),
     }
+    by_itself = pl.any_horizontal(holds for kind, holds in conditions.items() if kind != "duration_mismatch")
+    rows = _rows_in_question(trace.collect(), by_itself, apart > allowed)
     is_moving = (pl.col("state") == "in_progress").fill_null(False)
     kind = pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
-    found = trace.with_columns(pl.when(~is_moving).then(kind).alias("kind")).drop_nulls("kind").collect()
+    found = rows.with_columns(pl.when(~is_moving).then(kind).alias("kind")).drop_nulls("kind").collect()
     expected, actual = _words()
     # Not by call_uid: which leg stands for the call may change when rows arrive late.
     call = pl.concat_str("dataset", "call_id", pl.col("path").fill_null(""), separator="\n")
@@ -93,6 +95,12 @@ def in_trace(trace: pl.LazyFrame, rules: MatchingRules, witnesses: Witnesses | N
         "held_at", "held_time", "size", "sha256", "cause", "subject", "expected", "actual",
         pl.coalesce("recording_id", call).alias("identity"),
     )  # fmt: skip
+
+
+def _rows_in_question(trace: pl.DataFrame, by_itself: pl.Expr, by_its_call: pl.Expr) -> pl.LazyFrame:
+    """The rows that may have a finding, and all rows of a call that must be looked at as a whole: few, mostly."""
+    calls = trace.filter(by_its_call)["call_id"].drop_nulls()
+    return trace.lazy().filter(by_itself | pl.col("call_id").is_in(calls.implode()))
 
 
 def _words() -> tuple[pl.Expr, pl.Expr]:

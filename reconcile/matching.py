@@ -112,12 +112,15 @@ def match_others(split: Split, rules: Rules) -> Matches:
 
 def one_row_a_leg(calls: pl.DataFrame) -> pl.DataFrame:
     """CALLS with the first row, by file and line, of each call_uid."""
-    return calls.sort("source_file", "source_row").unique("call_uid", keep="first", maintain_order=True)
+    several = calls["call_uid"].hash().is_duplicated()
+    first = calls.filter(several).sort("source_file", "source_row")
+    first = first.unique("call_uid", keep="first", maintain_order=True)
+    return pl.concat([calls.filter(~several), first])
 
 
 def _legs(calls: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """The columns of calls that matching needs, with all numbers of the row in `numbers`."""
-    numbers = [normalised(pl.col(name), rules.numbers) for name in ("callee", "caller")]
+    """The columns of calls that matching needs, with both numbers of the row."""
+    numbers = (normalised(pl.col(name), rules.numbers) for name in ("callee", "caller"))
     return calls.select(
         "site",
         "day",
@@ -128,7 +131,7 @@ def _legs(calls: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         "leg",
         pl.concat_str([pl.col("site"), pl.col("dataset"), pl.col("call_id")], separator="\0").alias("call"),
         pl.col("call_id"),
-        pl.concat_list(numbers).list.drop_nulls().list.unique(maintain_order=True).alias("numbers"),
+        *numbers,
     )
 
 

@@ -17,8 +17,10 @@ FIELD_SETS = (("extension", "number"), ("number",), ("extension",))
 
 
 def with_number(legs: pl.DataFrame) -> pl.DataFrame:
-    """A row for each number of each leg, in the column `number`."""
-    return legs.explode("numbers", empty_as_null=True).rename({"numbers": "number"}).drop_nulls("number")
+    """A row for each number of each leg (callee, caller), in the column `number`."""
+    another = legs.filter(pl.col("caller").ne_missing(pl.col("callee")))
+    rows = (legs.rename({"callee": "number"}).drop("caller"), another.rename({"caller": "number"}).drop("callee"))
+    return pl.concat(rows, how="diagonal").drop_nulls("number")
 
 
 def gives_only(fields: tuple[str, ...]) -> pl.Expr:
@@ -74,7 +76,7 @@ def by_nearest(
     Calls of which a leg is in `taken` have their recording. Two calls equally near are both candidates.
     """
     taken_calls = legs.filter(pl.col("call_uid").is_in(taken.implode())).select("call").unique()
-    free = legs.join(taken_calls, on="call", how="anti").drop_nulls("started_at")
+    free = legs.join(taken_calls, on="call", how="anti").drop_nulls("started_at").drop("day", "recording_path")
     timed = (
         files.drop_nulls("started_at")
         .join(clock, on=["site", "day"], how="left")
@@ -85,10 +87,11 @@ def by_nearest(
     found = []
     for fields in FIELD_SETS:
         alike = timed.filter(gives_only(fields))
-        found.append(_nearest_with(free, alike, fields, rules))
+        rows = with_number(free) if "number" in fields else free
+        found.append(_nearest_with(rows, alike, fields, rules))
         if "number" in fields:
             rest = alike.join(found[-1], on="recording_id", how="anti")
-            found.append(_nearest_masked(free, rest, fields, rules))
+            found.append(_nearest_masked(rows, rest, fields, rules))
     return pl.concat(found)
 
 
@@ -100,10 +103,7 @@ def _nearest_masked(
     legs: pl.DataFrame, files: pl.DataFrame, fields: tuple[str, ...], rules: MatchingRules
 ) -> pl.DataFrame:
     """Candidates as of `_nearest_with`, of the calls whose number can be that of the recording, one being masked."""
-    parts = [
-        _nearest_with(some.with_columns(numbers=pl.concat_list("number")).drop("number"), others, fields, rules)
-        for some, others in masked_alike(with_number(legs), files)
-    ]
+    parts = [_nearest_with(some, others, fields, rules) for some, others in masked_alike(legs, files)]
     near = pl.concat([_nearest_with(legs.clear(), files.clear(), fields, rules), *parts])
     return near.filter(pl.col("score") == pl.col("score").max().over("recording_id")).with_columns(
         pl.col("score") - MASKED,
@@ -114,16 +114,18 @@ def _nearest_masked(
 def _nearest_with(
     legs: pl.DataFrame, files: pl.DataFrame, fields: tuple[str, ...], rules: MatchingRules
 ) -> pl.DataFrame:
+    """Lines are numbered, so that what follows compares numbers and not texts."""
     by = ["site", *fields]
-    legs = with_number(legs) if "number" in fields else legs.drop_nulls("extension")
-    starts = legs.select(*by, pl.col("started_at").alias("call_at")).unique().sort("call_at")
-    files = files.sort("at")
+    lines = files.select(by).unique().with_row_index("line")
+    files = files.join(lines, on=by).sort("at").with_row_index("file")
+    legs = legs.join(lines, on=by)
+    starts = legs.select("line", pl.col("started_at").alias("call_at")).unique().sort("call_at")
     both_sides = pl.concat(
-        files.join_asof(
+        files.select("file", "line", "at").join_asof(
             starts,
             left_on="at",
             right_on="call_at",
-            by=by,
+            by="line",
             strategy=side,
             coalesce=False,
             tolerance=timedelta(seconds=rules.tolerance_seconds),
@@ -134,8 +136,8 @@ def _nearest_with(
     apart = ((pl.col("at") - pl.col("call_at")).dt.total_microseconds() / 1e6).abs()
     near = (
         both_sides.with_columns(apart.alias("apart"))
-        .filter(pl.col("apart") == pl.col("apart").min().over("recording_id"))
-        .unique(["recording_id", "call_at"])
+        .filter(pl.col("apart") == pl.col("apart").min().over("file"))
+        .unique(["file", "call_at"])
     )
     reason = filled(
         "same {}, start differs by {} s after {} s clock offset",
@@ -143,14 +145,16 @@ def _nearest_with(
         pl.col("apart").round(1),
         pl.col("offset_seconds").round(1),
     )
-    return near.join(
-        legs, left_on=[*by, "call_at"], right_on=[*by, "started_at"], how="inner", suffix="_of_call"
-    ).select(
-        "recording_id",
-        "call",
-        pl.col("call_id_of_call").alias("call_id"),
-        "call_uid",
-        pl.col("leg").alias("rank"),
-        (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"),
-        reason.alias("reason"),
+    return (
+        near.join(legs, left_on=["line", "call_at"], right_on=["line", "started_at"], how="inner")
+        .join(files.select("file", "recording_id", "offset_seconds"), on="file")
+        .select(
+            "recording_id",
+            "call",
+            "call_id",
+            "call_uid",
+            pl.col("leg").alias("rank"),
+            (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"),
+            reason.alias("reason"),
+        )
     )

@@ -417,8 +417,8 @@ MUTANTS = [
     Mutant(
         "a link to any leg is one",
         "trace",
-        'rows.join(links, on=["call_uid", "recording_id"], how="left")',
-        'rows.join(links.drop("call_uid").unique(), on="recording_id", how="left")',
+        'asked.join(links, on=["call_uid", "recording_id"], how="left", maintain_order="left")',
+        'asked.join(links.drop("call_uid").unique(), on="recording_id", how="left", maintain_order="left")',
     ),
     Mutant("recordings without a call are to be indexed", "trace", 'pl.when(pl.col("called")).then(found)', "found"),
     Mutant("empty files repeat each other", "trace", '(pl.col("size") > 0)', '(pl.col("size") >= 0)'),

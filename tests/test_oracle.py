@@ -19,6 +19,7 @@ import oracle
 import polars as pl
 import pytest
 from cases import STATIONS, TABLES, Look, Setting
+from polars.testing import assert_frame_equal
 from tables import BUSINESS, Row, call, named, rows_of
 
 from reconcile import findings as kinds
@@ -302,6 +303,21 @@ def test_engine_and_specification_agree(groups: Sequence[int]) -> None:
 def test_engine_and_specification_agree_on_many_more(groups: Sequence[int]) -> None:
     for group in groups:
         check_group(group)
+
+
+@pytest.mark.parametrize("group", range(2))
+def test_the_trace_of_a_day_is_that_part_of_the_whole(group: int) -> None:
+    given = cases.setting(group)
+    look = cases.together([cases.case(seed, given) for seed in range(group * TOGETHER, (group + 1) * TOGETHER)])[-1]
+    frames = {name: rows_of(contract, *look[name]).lazy() for name, contract in CONTRACTS.items()}
+    stations = Stations(**{name: frames[name] for name in STATIONS if name in given.looked_at})
+    rules = Rules.model_validate(given.rules)
+    whole = trace(frames["calls"], frames["inventory"], stations, rules)
+    rows = whole.trace.collect()
+    for day in rows["day"].drop_nulls().unique():
+        part = trace(frames["calls"], frames["inventory"], stations, rules, [day])
+        assert_frame_equal(part.trace.collect(), rows.filter(pl.col("day") == day))
+        assert_frame_equal(part.clock, whole.clock)
 
 
 # the cases

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import NUMBER, Row, at, call, call_uid, calls, everywhere, inventory, named, recording, recording_id
+from tables import DAY, NUMBER, Row, at, call, call_uid, calls, everywhere, inventory, named, recording, recording_id
 
 from reconcile.frames import TRACE
 from reconcile.matching import match
@@ -310,6 +310,21 @@ def test_calls_that_a_tie_leaves_open_are_partial_and_lost_nowhere() -> None:
         "c2": (True, None, "partial"),
     }
     assert told(found, "reason")["1.wav"] == "fits 2 calls equally well: c1, c2"
+
+
+def test_a_trace_of_one_day_knows_the_rows_around_midnight() -> None:
+    next_day = DAY + timedelta(days=1)
+    rows = [
+        call("c", "23:59:58", "1", recording_path="1.wav"),
+        call("c", "23:59:59", "2", day=next_day, recording_path="2.wav"),
+        call("late", "23:59:59", recording_path="late.wav"),
+        call("next", day=next_day, recording_path="next.wav"),
+    ]
+    files = [recording("1.wav"), recording("late.wav", day=next_day), recording("next.wav", day=next_day)]
+    of_day = trace(calls(*rows).lazy(), inventory(*files).lazy(), Stations(), Rules(), [DAY]).trace.collect()
+    assert told(of_day, "coverage") == {"1.wav": "partial", "late.wav": "complete"}
+    of_next = trace(calls(*rows).lazy(), inventory(*files).lazy(), Stations(), Rules(), [next_day]).trace.collect()
+    assert told(of_next, "coverage") == {"c": "partial", "next.wav": "complete"}
 
 
 # legs
