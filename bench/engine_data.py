@@ -61,6 +61,9 @@ def partition(site: str, day: date, count: int, seed: int) -> tuple[pl.DataFrame
         pl.when(fault == "other_bytes").then(pl.col("md5").str.reverse()).otherwise("md5").alias("etag"),
         (pl.col("mtime") + timedelta(hours=9)).alias("last_modified"),
     )
+    # The recorder begins up to five seconds later than the call.
+    rings = pl.duration(milliseconds=pl.col("random_7") % 5_000)
+    files = files.with_columns(pl.col("started_at") + rings)
     return _as(CALLS, calls), _as(INVENTORY, files), _as(LISTING, objects).sample(fraction=1, shuffle=True, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""voxkeep's side of bench/engine.py: `engine_voxkeep.py DATA OUT MEMORY`.
+"""voxkeep's side of bench/engine.py: `engine_voxkeep.py DATA OUT MEMORY RULE`.
 
 As the flow does, site by site, in windows of days that fit into memory: a process a core and GiB, with its share of it.
 """
@@ -22,11 +22,10 @@ from reconcile.rules import MatchingRules, Rules
 from reconcile.trace import Stations, trace
 from reconcile.windows import windows
 
-RULES = Rules(matching=MatchingRules(order=["path"]))
 AS_OF = date(2026, 11, 1)
 
 
-def reconcile(data: Path, out: Path, memory: int, site: str) -> None:
+def reconcile(data: Path, out: Path, memory: int, rules: Rules, site: str) -> None:
     """The trace and the findings of one site."""
     days = sorted(date.fromisoformat(folder.name.removeprefix("day=")) for folder in data.glob("calls/*"))
     sizes = {
@@ -40,13 +39,13 @@ def reconcile(data: Path, out: Path, memory: int, site: str) -> None:
             files = [data / name / f"day={day}" / f"{site}.parquet" for day in read]
             return pl.scan_parquet(files, hive_partitioning=False)
 
-        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), RULES, window)
+        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), rules, window)
         rows = traced.trace.collect()
         rows.write_parquet(out / f"trace-{site}-{window[0]}.parquet", compression_level=1)
         parts = [
-            in_trace(rows.lazy(), RULES.matching),
+            in_trace(rows.lazy(), rules.matching),
             repeated_calls(scan("calls", window)),
-            skewed_clocks(traced.clock.filter(pl.col("day").is_in(window)), "haihe", RULES.matching),
+            skewed_clocks(traced.clock.filter(pl.col("day").is_in(window)), "haihe", rules.matching),
         ]
         collect_findings(parts, AS_OF).write_parquet(out / f"findings-{site}-{window[0]}.parquet")
 
@@ -57,10 +56,11 @@ def main() -> None:
     # Each process holds Python and Polars, too: less than a GiB for each is not worth a second one.
     processes = max(1, min(os.cpu_count() or 1, int(sys.argv[3]) >> 30))
     memory = int(sys.argv[3]) // processes
+    rules = Rules(matching=MatchingRules.model_validate({"order": [sys.argv[4]]}))
     sites = sorted({file.stem for file in data.glob("calls/*/*.parquet")})
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-        list(pool.map(partial(reconcile, data, out, memory), sites))
+        list(pool.map(partial(reconcile, data, out, memory, rules), sites))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-# Bytes of memory that a trace takes at its peak for each byte of the Parquet it is made of (`make bench-engine`).
-MEMORY_OF_A_BYTE = 28
+# Bytes of memory that a trace takes at its peak for each byte of the Parquet it is made of: 14 where rows name their
+# files, 20 where the nearest are sought (`make bench-engine`).
+MEMORY_OF_A_BYTE = 20
 
 
 def windows(sizes: Mapping[date, int], days: list[date], memory: int) -> Iterator[list[date]]:
