@@ -41,10 +41,10 @@ class Asked:
         """The fields that are filled."""
         return {name: value for name, value in asdict(self).items() if value}
 
-    def more(self) -> bool:
-        """Whether any of the less usual fields is filled."""
-        usual = {"number", "since", "until", "business", "words"}
-        return any(name not in usual for name in self.plain())
+    def more(self) -> int:
+        """How many of the less usual fields are filled."""
+        usual = {"number", "since", "until", "value"}
+        return sum(name not in usual for name in self.plain())
 
 
 def find(offices: dict[str, Office], asked: Asked, after: Place | None, limit: int = PAGE) -> Found:

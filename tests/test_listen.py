@@ -75,6 +75,7 @@ def test_pages_follow_each_other_and_keep_what_was_asked(page: Page, listener: C
                 break
             answer = listener.get(following[1])
             assert 'value="yes" selected' in answer.text
+            assert '<b class="count">1</b>' in answer.text
     finally:
         calls.PAGE = before
     assert len(seen) == len(set(seen)) == 16
