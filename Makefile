@@ -37,12 +37,13 @@ $(RESTIC): tools/restic.sh
 	@sh tools/restic.sh .tools
 	@touch $@
 
-$(SERVERS): tools/debian.sh tools/go.sh tools/minio.sh tools/elasticsearch.sh
+$(SERVERS): tools/debian.sh tools/canaille.sh tools/go.sh tools/minio.sh tools/elasticsearch.sh
 	@sh tools/minio.sh .tools
 	@sh tools/elasticsearch.sh .tools
 	@sh tools/debian.sh postgres postgresql
+	@sh tools/canaille.sh .tools
+	@sh tools/debian.sh chromium chromium fonts-noto-cjk
 	@sh tools/debian.sh mariadbd mariadb-server-core mariadb-client-core
-	@sh tools/debian.sh sshd openssh-server openssh-client
 	@touch $@
 
 tools: $(READY) $(RESTIC)
