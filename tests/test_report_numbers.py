@@ -95,7 +95,7 @@ def snapshot(site: str, day: date) -> Row:
 
 def ledger(chance: random.Random, sites: tuple[tuple[str, str], ...], days: tuple[date, ...]) -> list[Row]:
     """Findings of every kind, most of them open."""
-    rows = []
+    rows, held = [], {"held_at": "on_site", "held_time": at("09:30:00")}
     for kind in KINDS:
         for number in range(chance.randint(1, 14)):
             seen, status = chance.choice(days), chance.choice(["open", "open", "open", "resolved"])
@@ -103,7 +103,7 @@ def ledger(chance: random.Random, sites: tuple[tuple[str, str], ...], days: tupl
                 finding(
                     f"{kind.name}-{number}", kind=kind.name, severity=kind.severity, site=chance.choice(sites)[0],
                     day=chance.choice(days), subject=f"01/31/{number}.wav", expected="one row",
-                    actual=f"{number} rows: a",
+                    actual=f"{number} rows: a", **(held if number % 2 else {}),
                     status=status, first_seen=seen, status_since=max(seen, chance.choice(days)),
                 )
             )  # fmt: skip
@@ -347,9 +347,10 @@ def test_the_kinds_and_the_findings_are_those_of_the_ledger(data: ReportData, la
     assert {line.attributes["id"] for line in lines} == set(is_open)
     for line in lines:
         row = is_open[line.attributes["id"]]
+        age = (DAY - row["first_seen"]).days
         assert line.numbers == [
             str(row["day"]), *re.findall(r"\d+", row["subject"]), *re.findall(r"\d+", row["actual"]),
-            str(row["first_seen"]),
+            *([str(DAY), "09", "30"] if row["held_at"] else []), str(row["first_seen"]), *([str(age)] if age else []),
         ]  # fmt: skip
 
 
