@@ -488,7 +488,7 @@ def test_brief_and_mail_say_what_the_page_says(language: Language) -> None:
 def test_the_report_of_a_real_day_says_what_the_catalog_holds(shop: Shop) -> None:
     for place, clock in enumerate(("09:00:00", "10:00:00", "11:00:00", "12:00:00")):
         shop.call(f"c{place}", clock)
-        shop.recording(clock, seconds=3 * place + 2)
+        shop.recording(clock, seconds=2 * place + 2)
     shop.call("missing", "13:00:00")
     shop.recording("14:00:00", number="13900000000", seconds=70)
     result = shop.run()
