@@ -64,7 +64,7 @@ def test_a_mistake_is_one_paragraph_and_exit_code_two(home: Path) -> None:
     assert ended.code == 2
     assert "12 to 256" in ended.err
     assert "short" not in ended.err
-    (home / "listen.yaml").write_text("storag: /x\n")
+    (home / "listen.yaml").write_text("storag3: /x\n")
     ended = voxkeep("account", "list", "--home", home)
     assert ended.code == 2
     assert "storage" in ended.err

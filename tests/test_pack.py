@@ -286,7 +286,7 @@ def test_a_condition_that_is_no_sql_is_told_with_the_fields() -> None:
         ({"file": {"name": "{part"}}, "is no name"),
         ({"split": {"rows": 5}}, "every part alike"),
         ({"split": {"rows": 5}, "zip": "x.zip"}, "every part alike"),
-        ({"colums": []}, "Extra inputs"),
+        ({"column": []}, "Extra inputs"),
     ],
 )
 def test_a_pack_that_cannot_be_is_told(more: Row, words: str) -> None:
