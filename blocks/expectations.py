@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime, time, timedelta
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from select import select
 from tempfile import TemporaryDirectory
 from time import monotonic
+from types import ModuleType
 from typing import Any, BinaryIO, cast
 
 import polars as pl
@@ -227,14 +229,28 @@ def _raised(information: dict[str, Any]) -> bool:
     return bool(information.get("raised_exception")) or any(value.get("raised_exception") for value in nested)
 
 
+class _Late(ModuleType):
+    """Stands for a module that is imported when something of it is first used.
+
+    The standard library's LazyLoader is of no use here: a second `import` of what it has made already loads it.
+    """
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the module has
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+def _do_without(*names: str) -> None:
+    """Have these packages not be found: for Great Expectations they are extras, slow to import and unused here."""
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # what None means: docs of sys.modules
+
+
 def _import_late(*names: str) -> None:
     """Have these modules loaded when they are first used: half of the time that importing takes is theirs."""
-    for name in names:
-        spec = find_spec(name)
-        if spec and spec.loader:
-            spec.loader = LazyLoader(spec.loader)
-            sys.modules[name] = module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
+    sys.modules.update({name: _Late(name) for name in names})
 
 
 def _main() -> None:
@@ -242,6 +258,7 @@ def _main() -> None:
     # Great Expectations prints, too: what it says must not be taken for an answer.
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _do_without("boto3", "botocore", "sqlalchemy")
         _import_late("altair", "scipy.stats")
         import great_expectations  # noqa: F401, PLC0415  # slow and large: only in its own process
 

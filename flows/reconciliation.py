@@ -105,6 +105,7 @@ def reconcile(
     `since`: the first day, where it is not the lookback's; a long period is taken in windows of days, so that the
     process holds `memory` bytes at most (half of what is free more than now, where not given).
     """
+    great_expectations.start()  # it takes seconds, in which there is other work
     settings = load(Business, business)
     now = datetime.now(UTC)
     names = [site] if site else list(settings.sites)
@@ -114,7 +115,6 @@ def reconcile(
     _refuse_empty_period(business, days, until)
     room = memory - Process().memory_info().rss if memory else virtual_memory().available // 2
     with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
-        great_expectations.start()
         for centre in centres:
             with at(f"{business}/{centre.site}"):
                 for window in windows(_sizes(centre, days), days, room):

@@ -1,5 +1,7 @@
 """What is expected of the summary, checked by Great Expectations in a process of its own."""
 
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -222,3 +224,19 @@ def test_the_other_process_has_none_of_our_secrets(secret: str) -> None:
     from blocks.expectations import _ENVIRONMENT  # noqa: PLC0415
 
     assert secret not in _ENVIRONMENT
+
+
+LATE = """
+import sys
+from blocks.expectations import _import_late
+_import_late("altair", "scipy.stats")
+import altair as alt
+from scipy import stats
+print("altair.vegalite" in sys.modules, "scipy.stats._stats_py" in sys.modules)
+print(alt.Chart.__name__, round(stats.norm.cdf(0.0), 1))
+"""
+
+
+def test_what_is_slow_to_import_is_imported_when_it_is_first_used() -> None:
+    run = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["False False", "Chart 0.5"]
