@@ -25,6 +25,8 @@ from blocks.errors import PermanentError, SettingsError, TransientError, Voxkeep
 OLDEST_VERSION = (0, 19, 1)
 # restic itself goes on for a quarter of an hour with a store that takes nothing.
 PATIENCE_SECONDS = 90.0
+# How often restic tells how far it is, a second; by itself it does so sixty times, and each has to be read.
+PROGRESS_A_SECOND = "2"
 
 # https://restic.readthedocs.io/en/stable/075_scripting.html#exit-codes; anything that is not here is a failure.
 EXIT_CODES: dict[int, tuple[type[VoxkeepError], str]] = {
@@ -104,7 +106,7 @@ def run_restic(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if on_line else output,
             stderr=subprocess.PIPE,
-            env=_base_environment() | environment,
+            env=_base_environment() | {"RESTIC_PROGRESS_FPS": PROGRESS_A_SECOND} | environment,
             start_new_session=True,
         )
         watch = _Watch(process, deadline_seconds)
