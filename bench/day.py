@@ -43,6 +43,8 @@ def make_source(folder: Path, recordings: int) -> None:
         path = folder / "recordings" / f"01/31/{start:%H}" / f"{extension}_{number}_{start:%Y%m%d%H%M%S}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(header + random.randbytes(sound))
+        # As the recorder leaves it: of this minute, it would be taken as still growing.
+        os.utime(path, (ended := (start + timedelta(seconds=sound // 8000)).timestamp(), ended))
         rows.append((f"c{place:06}", start.isoformat(" "), sound // 8000, extension, number))
     with sqlite3.connect(folder / "calls.db") as database:
         database.execute("CREATE TABLE cdr (id TEXT, start TEXT, talk INTEGER, extension TEXT, number TEXT)")
