@@ -27,7 +27,11 @@ def mtime_ns(status: os.stat_result) -> int:
 
 
 class Contents(NamedTuple):
-    """What a file was when it was read: size, mtime (ns), digests as hex, header, and whether it stood still."""
+    """What a file was when it was read: size, mtime (ns), digests as hex, header, and whether it stood still.
+
+    Where it did, `inode` and `ctime_ns` prove later that its bytes are still the ones that were hashed: whatever
+    changes a file moves its ctime.
+    """
 
     size: int
     mtime_ns: int
@@ -35,6 +39,8 @@ class Contents(NamedTuple):
     md5: str | None
     header: AudioHeader | None
     still: bool
+    inode: int
+    ctime_ns: int
 
 
 def read_contents(files: list[bytes], *, recordings: bool) -> list[Contents | None]:
@@ -43,7 +49,8 @@ def read_contents(files: list[bytes], *, recordings: bool) -> list[Contents | No
     Links are not followed.
     """
     if len(files) <= _FEW:
-        return [read_content(file, recordings=recordings) for file in files]
+        buffer = bytearray(_CHUNK)
+        return [read_content(file, buffer, recordings=recordings) for file in files]
     processes = os.cpu_count() or 1
     with ThreadPoolExecutor(processes) as threads:
         shares = [files[start::processes] for start in range(processes)]
@@ -62,12 +69,12 @@ def _decoded(line: bytes) -> Contents | None:
     found = json.loads(line)
     if found is None:
         return None
-    size, mtime_ns, sha256, md5, header, still = found
-    return Contents(size, mtime_ns, sha256, md5, AudioHeader(*header) if header else None, still)
+    content = Contents(*found)
+    return content._replace(header=AudioHeader(*content.header)) if content.header else content
 
 
-def read_content(file: bytes, *, recordings: bool) -> Contents | None:
-    """The contents of one file, as `read_contents`."""
+def read_content(file: bytes, buffer: bytearray, *, recordings: bool) -> Contents | None:
+    """The contents of one file, as `read_contents`; it is read into `buffer`: a new one costs as much as hashing."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -78,10 +85,12 @@ def read_content(file: bytes, *, recordings: bool) -> Contents | None:
         return None
     with open(handle, "rb", buffering=0) as opened:  # noqa: PTH123
         try:
-            head = piece = opened.read(_CHUNK)
+            size = opened.readinto(buffer)
+            head = bytes(memoryview(buffer)[:size])
             sha256, md5 = hashlib.sha256(head), hashlib.md5(head, usedforsecurity=False) if recordings else None
-            while piece and before.st_size > _CHUNK:
-                piece = opened.read(_CHUNK)
+            while size and before.st_size > _CHUNK:
+                size = opened.readinto(buffer)
+                piece = memoryview(buffer)[:size]
                 sha256.update(piece)
                 if md5:
                     md5.update(piece)
@@ -91,13 +100,16 @@ def read_content(file: bytes, *, recordings: bool) -> Contents | None:
         extension = os.fsdecode(file.rpartition(b".")[2]).lower()
         header = read_header(head, after.st_size, opened, extension) if recordings else None
     still = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    return Contents(after.st_size, mtime_ns(after), sha256.hexdigest(), md5.hexdigest() if md5 else None, header, still)
+    return Contents(
+        after.st_size, mtime_ns(after), sha256.hexdigest(), md5.hexdigest() if md5 else None, header, still,
+        after.st_ino, after.st_ctime_ns,
+    )  # fmt: skip
 
 
 def _main() -> None:
-    recordings = sys.argv[1] == "recordings"
+    recordings, buffer = sys.argv[1] == "recordings", bytearray(_CHUNK)
     for file in sys.stdin.buffer.read().split(b"\0"):
-        found = read_content(file, recordings=recordings)
+        found = read_content(file, buffer, recordings=recordings)
         sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -25,6 +25,12 @@ FILE_SCHEMA = pl.Schema(
         "codec": _NAME, "sample_rate": pl.Int32(), "channels": pl.Int32(), "duration_ms": _NUMBER, "state": _NAME,
     }
 )  # fmt: skip
+HASHED_SCHEMA = pl.Schema(
+    {
+        **{name: FILE_SCHEMA[name] for name in ("path", "size", "mtime", "sha256")},
+        "inode": pl.UInt64(), "ctime_ns": _NUMBER,
+    }
+)  # fmt: skip
 _CACHE_SCHEMA = pl.Schema({**FILE_SCHEMA, "mtime_ns": _NUMBER})
 _REMEMBERED = timedelta(days=60)
 _Row = tuple[str | int | datetime | None, ...]
@@ -131,14 +137,20 @@ def read_files(
 
 
 def hash_files(root: Path, paths: list[str]) -> pl.DataFrame:
-    """path, size, mtime, sha256 of these files below the root; all but path are null where one cannot be read."""
+    """The files below the root (`HASHED_SCHEMA`), in order of path; all but path are null where one cannot be read.
+
+    inode and ctime_ns are those of a file that stood still while it was hashed.
+    """
     contents = read_contents([join_below(root, path) for path in paths], recordings=False)
     rows: list[_Row] = [
-        (path, found.size, _micro(found.mtime_ns), found.sha256) if found else (path, None, None, None)
+        (path, found.size, _micro(found.mtime_ns), found.sha256, *_stood(found)) if found else (path, *[None] * 5)
         for path, found in zip(paths, contents, strict=True)
     ]
-    schema = {name: FILE_SCHEMA[name] for name in ("path", "size", "mtime", "sha256")}
-    return pl.DataFrame(rows, schema=schema, orient="row").sort("path")
+    return pl.DataFrame(rows, schema=HASHED_SCHEMA, orient="row").sort("path")
+
+
+def _stood(found: Contents) -> tuple[int | None, int | None]:
+    return (found.inode, found.ctime_ns) if found.still else (None, None)
 
 
 def _row(path: str, size: int, mtime_ns: int, content: Contents | None) -> _Row:

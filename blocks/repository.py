@@ -223,13 +223,13 @@ class Repository(Block):
         )
 
     def restore(self, year: int, snapshot_id: str, folder: Path | bytes, target: Path) -> None:
-        """Put the snapshot's `folder` into `target`; what is there with the same size and mtime is left alone."""
+        """Put the snapshot's `folder` into `target`; whatever is there already is left alone, as old as it may be."""
         name = bytes(folder) if isinstance(folder, Path) else folder
         target.mkdir(parents=True, exist_ok=True)
         self._run(
             year,
             ["restore", "--no-lock", "--json", snapshot_id.encode() + b":" + name, "--target", bytes(target),
-             "--overwrite", "if-changed"],
+             "--overwrite", "never"],
             on_line=lambda _line: None,
         )  # fmt: skip
 

@@ -1,23 +1,15 @@
 """The object store: one object per recording, created once and never overwritten."""
 
-import errno
-import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from ctypes import CDLL
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from io import FileIO
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import httpx
-import obstore
 import polars as pl
 from minio.credentials.credentials import Credentials
 from minio.signer import presign_v4
@@ -27,6 +19,11 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.errors import PermanentError, SettingsError, TransientError
+from blocks.store_bucket import SILENCE_SECONDS, BucketShelf
+from blocks.store_folder import FolderShelf
+from blocks.store_objects import Proof, Publication, Published, Refused, RefusedError, checked
+
+__all__ = ["LISTING_SCHEMA", "ObjectStore", "Proof", "Publication", "Published", "Refused"]
 
 LISTING_SCHEMA = pl.Schema(
     [
@@ -36,53 +33,9 @@ LISTING_SCHEMA = pl.Schema(
         ("last_modified", pl.Datetime("us", "UTC")),
     ]
 )
-_CHUNK = 1 << 20
 # As many items as a thread takes from the common iterator at a time.
 _HANDFUL = 32
-# Bytes: below, a file takes less time than handing over the interpreter's lock.
-_SMALL = 256 * 1024
-_EXISTS = 409  # HTTP: Conflict
 _LINK_SECONDS = 300
-# How long an S3 service may be silent before it is given up.
-_SILENCE_SECONDS = 20
-# Bytes a second: the slowest network to a store on which recordings can be published.
-_SLOWEST = 1_000_000
-
-# key, size, etag, last_modified
-_Row = tuple[str, int, str | None, datetime]
-
-
-@dataclass(frozen=True)
-class Publication:
-    """One object to publish: its key, the file with its bytes, their size and hash, and what to remember."""
-
-    key: str
-    source: Path | bytes
-    size: int
-    sha256: str
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Refused:
-    """One object that was not published, and why; no file name, which may hold a number."""
-
-    key: str
-    cause: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a publication did: objects made, those that were there before, bytes, and what was refused."""
-
-    published: int
-    already: int
-    bytes: int
-    refused: tuple[Refused, ...]
-
-
-class _RefusedError(Exception):
-    """This object cannot be published; the others can."""
 
 
 class ObjectStore(Block):
@@ -169,7 +122,7 @@ class ObjectStore(Block):
             PermanentError: there is no such object.
         """
         with _told("read from", f"{self.url}: {key}"):
-            yield from self._shelf().get(_checked(key))
+            yield from self._shelf().get(checked(key))
 
     def download(self, key: str, target: Path) -> None:
         """Make `target` a copy of the object; it is there whole or not at all."""
@@ -196,7 +149,7 @@ class ObjectStore(Block):
         if not 1 <= seconds <= _LINK_SECONDS:
             raise self._useless(f"a link cannot live for {seconds} s", f"choose 1 to {_LINK_SECONDS} seconds")
         access_key, secret_key = self._keys()
-        path = quote("/".join(filter(None, (address.netloc, address.path.strip("/"), _checked(key)))))
+        path = quote("/".join(filter(None, (address.netloc, address.path.strip("/"), checked(key)))))
         service = (self.endpoint or f"https://s3.{self.region}.amazonaws.com").rstrip("/")
         # obstore signs no parameters, so the name of the file would have no place.
         signed = presign_v4(
@@ -209,12 +162,12 @@ class ObjectStore(Block):
         )
         return urlunsplit(signed)
 
-    def _shelf(self) -> "_Folder | _Bucket":
+    def _shelf(self) -> FolderShelf | BucketShelf:
         address = urlsplit(self.url)
         if address.scheme == "s3":
-            return _Bucket(self._s3(address.netloc, address.path.strip("/")), self._s3(address.netloc, ""))
+            return BucketShelf(self._s3(address.netloc, address.path.strip("/")), self._s3(address.netloc, ""))
         if address.scheme == "file" or self.url.startswith("/"):
-            return _Folder(Path(unquote(address.path) if address.scheme else self.url))
+            return FolderShelf(Path(unquote(address.path) if address.scheme else self.url))
         raise self._useless("it is neither a folder nor S3", "write /folder, file:///folder or s3://bucket")
 
     def _s3(self, bucket: str, prefix: str) -> S3Store:
@@ -233,11 +186,11 @@ class ObjectStore(Block):
             client_options={
                 "allow_http": True,
                 "connect_timeout": "5s",
-                "read_timeout": f"{_SILENCE_SECONDS}s",
+                "read_timeout": f"{SILENCE_SECONDS}s",
                 "timeout": "1h",
             },
             # Another attempt where less than this has passed: two of them at a service that is silent.
-            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_SILENCE_SECONDS - 1)},
+            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=SILENCE_SECONDS - 1)},
         )
 
     def _keys(self) -> tuple[str, str]:
@@ -249,13 +202,13 @@ class ObjectStore(Block):
         return SettingsError(operation="reach the object store", subject=self.url, cause=cause, remedy=remedy)
 
 
-def _publish_some(shelf: "_Folder | _Bucket", items: list[Publication]) -> Published:
+def _publish_some(shelf: FolderShelf | BucketShelf, items: list[Publication]) -> Published:
     published, size, refused = 0, 0, []
     for item in items:
         try:
             if shelf.put(item):
                 published, size = published + 1, size + item.size
-        except _RefusedError as error:
+        except RefusedError as error:
             refused.append(Refused(item.key, str(error)))
     return Published(published, len(items) - published - len(refused), size, tuple(refused))
 
@@ -266,225 +219,11 @@ def _handfuls(items: Iterable[Publication]) -> Iterator[list[Publication]]:
         yield handful
 
 
-class _Folder:
-    """Objects as files. No hard link to a source: restic may rewrite that in place."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._folders: set[str] = set()
-
-    def workers(self, items: list[Publication]) -> int:
-        """The kernel does the work of large files; of small ones, threads spend more time waiting for each other."""
-        mean = sum(item.size for item in items) / max(len(items), 1)
-        return 1 if mean < _SMALL else os.cpu_count() or 1
-
-    def expect(self, _items: list[Publication], _workers: int) -> None:
-        """Nothing to do: a disk answers or fails."""
-
-    def create(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-
-    def put(self, item: Publication) -> bool:
-        target = f"{self.root}/{_checked(item.key)}"
-        folder = target.rpartition("/")[0]
-        if folder not in self._folders:
-            self.root.stat()  # a disk that is not mounted must not be replaced by a folder of its name
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self._folders.add(folder)
-        if os.path.exists(target):  # noqa: PTH110  # twice as fast, for every object
-            return _same(target, item)
-        with _nameless(folder) as (handle, name):
-            _copy(item, handle)
-            _remember(handle, item.metadata)
-            try:
-                # A link is made or refused in one step, so it never replaces what another publisher made.
-                os.link(name, target, src_dir_fd=handle, follow_symlinks=True)
-            except FileExistsError:
-                return _same(target, item)
-        return True
-
-    def settle(self) -> None:
-        """Have the disk hold what was written: after a power cut, an empty file could never be replaced."""
-        handle = os.open(self.root, os.O_RDONLY)
-        try:
-            CDLL(None).syncfs(handle)
-        finally:
-            os.close(handle)
-
-    def listing(self, prefix: str) -> Iterator[_Row]:
-        self.root.stat()
-        folders = [f"{self.root}/{prefix}".rstrip("/")]
-        while folders:
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as found:
-                for entry in found:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                    key = os.fsencode(entry.path).decode(errors="replace")[len(str(self.root)) + 1 :]
-                    yield key, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC)
-
-    def get(self, key: str) -> Iterator[bytes]:
-        with (self.root / key).open("rb", buffering=0) as file:
-            while piece := file.read(_CHUNK):
-                yield piece
-
-
-@contextmanager
-def _nameless(folder: str) -> Iterator[tuple[int, str]]:
-    """A file in `folder` that vanishes with its writer, and the name by which it can be linked."""
-    part = None
-    try:
-        handle = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOTSUP):
-            raise
-        # NFS and some others have no nameless files; a hidden one is in no listing.
-        part = f"{folder}/.{token_hex(8)}.part"
-        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    try:
-        yield handle, str(part or f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
-        if part:
-            Path(part).unlink()
-
-
-def _copy(item: Publication, handle: int) -> None:
-    """Write the item's bytes, proved to be the ones that were told."""
-    digest = hashlib.sha256()
-    with _source(item) as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-            while piece:
-                piece = piece[os.write(handle, piece) :]
-    if digest.hexdigest() != item.sha256:
-        raise _RefusedError("the source has other bytes than when it was hashed")
-
-
-@contextmanager
-def _source(item: Publication) -> Iterator[FileIO]:
-    try:
-        file = FileIO(item.source)
-    except OSError as error:
-        raise _RefusedError(f"the source cannot be read: {error.strerror}") from None
-    with file:
-        yield file
-
-
-def _same(target: str, item: Publication) -> bool:
-    """False: it was there already. One of another size is damaged, which a person must see."""
-    size = Path(target).stat().st_size
-    if size != item.size:
-        raise _RefusedError(f"the object is there, but has {size} bytes instead of {item.size}")
-    return False
-
-
-def _remember(handle: int, metadata: dict[str, str]) -> None:
-    for name, value in metadata.items():
-        try:
-            os.setxattr(handle, f"user.voxkeep.{name}", value.encode())
-        except OSError as error:
-            # A filesystem without attributes is good enough: the catalog has the names too.
-            if error.errno != errno.ENOTSUP:
-                raise
-            return
-
-
-class _Bucket:
-    """Objects in an S3 bucket, below a prefix."""
-
-    def __init__(self, store: S3Store, bucket: S3Store) -> None:
-        self.store = store
-        self.bucket = bucket
-
-    def workers(self, _items: list[Publication]) -> int:
-        """So many requests at a time. Measured: one node is busy with 8, a cluster waits much and takes 64."""
-        return 32
-
-    def expect(self, items: list[Publication], workers: int) -> None:
-        """Be patient enough for the largest item: the service is silent until it has the whole of it."""
-        if isinstance(self.store, S3Store):
-            largest = max((item.size for item in items), default=0)
-            seconds = _SILENCE_SECONDS + workers * largest // _SLOWEST
-            self.store = S3Store(
-                prefix=self.store.prefix,
-                config=self.store.config,
-                client_options={**(self.store.client_options or {}), "read_timeout": f"{seconds}s"},
-                retry_config=self.store.retry_config,
-            )
-
-    def create(self) -> None:
-        """Make the bucket, for which obstore has no call: a signed PUT of its address."""
-        address = obstore.sign(self.bucket, "PUT", "", timedelta(minutes=1))
-        try:
-            answer = httpx.put(address, timeout=10)
-        except httpx.TransportError as error:
-            raise ConnectionError(str(error)) from None
-        if answer.is_error and answer.status_code != _EXISTS:
-            raise PermissionError(f"the service answers {answer.status_code} {answer.reason_phrase} {answer.text}")
-
-    def put(self, item: Publication) -> bool:
-        _checked(item.key)
-        with _source(item) as file:
-            content = file.readall()
-        if hashlib.sha256(content).hexdigest() != item.sha256:
-            raise _RefusedError("the source has other bytes than when it was hashed")
-        attributes = {f"voxkeep-{name}": quote(value) for name, value in item.metadata.items()}
-        try:
-            obstore.put(
-                self.store,
-                _checked(item.key),
-                content,
-                mode="create",
-                attributes=attributes,
-                use_multipart=False,
-            )
-        except refusal.AlreadyExistsError:
-            return False
-        return True
-
-    def settle(self) -> None:
-        """Nothing to do: S3 answers when it has the object."""
-
-    def listing(self, prefix: str) -> Iterator[_Row]:
-        for page in obstore.list(self.store, prefix or None, chunk_size=1000):
-            for found in page:
-                yield (
-                    found["path"],
-                    found["size"],
-                    (found["e_tag"] or "").strip('"') or None,
-                    found["last_modified"],
-                )
-
-    def get(self, key: str) -> Iterator[bytes]:
-        for piece in obstore.get(self.store, key).stream(min_chunk_size=_CHUNK):
-            yield bytes(piece)
-
-
 def _saved_as(name: str) -> str:
     """The header that names a download, for browsers that know only ASCII too; quoted for an address."""
     name = name.rpartition("/")[2]
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return quote(f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}", safe="")
-
-
-def _checked(key: str) -> str:
-    """`key`, which stays below the store.
-
-    Raises:
-        SettingsError: it would lead elsewhere, or to a hidden file.
-    """
-    if any(not part or part.startswith(".") for part in key.split("/")) or "\0" in key:
-        raise SettingsError(
-            operation="find an object",
-            subject=repr(key),
-            cause="this cannot be a key",
-            remedy="make keys of folders and names that do not begin with a dot, with a slash between",
-        )
-    return key
 
 
 _FOR_EVER = (refusal.PermissionDeniedError, refusal.UnauthenticatedError, OSError)

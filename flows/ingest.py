@@ -24,8 +24,9 @@ from blocks.index import CatalogIndex
 from blocks.lock import exclusive, in_turn
 from blocks.paths import join_below, unescape_path
 from blocks.repository import Repository
+from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load, load_index
-from blocks.store import ObjectStore, Publication
+from blocks.store import ObjectStore, Proof, Publication
 from flows.artifacts import show_done
 from flows.days import with_neighbours
 from flows.errors import OUR_ERRORS, at
@@ -101,6 +102,14 @@ class Snapshot:
     first_day: date
     kinds: dict[str, str]
     inventory_whole: bool | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The restored files by their own bytes: RESTORED, and how each was when it was hashed (`HASHED_SCHEMA`)."""
+
+    restored: pl.DataFrame
+    hashed: pl.DataFrame
 
 
 @flow(name="ingest", flow_run_name="ingest {business}")
@@ -194,8 +203,8 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
     fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
     listed = list_held.submit(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
     restore(centre, snapshot, fresh)
-    restored = verify(centre, snapshot, fresh)
-    published, restored = publish(centre, fresh, restored)
+    verified = verify(centre, snapshot, fresh)
+    published, restored = publish(centre, fresh, verified)
     quarantined = catalogue(centre, snapshot, inventory, listed.result(), restored)
     rejected = index(centre, snapshot, inventory)
     finish(centre, snapshot, inventory)
@@ -232,10 +241,12 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
 def restore(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> None:
     """Restore the folders in which there is something new: the inventory against the catalog is the difference.
 
-    It is exact to the file and keeps names without loss, which `restic diff` does not.
+    It is exact to the file and keeps names without loss, which `restic diff` does not. An older version is removed
+    first: restic would write into it, and so into the object that shares its bytes.
     """
     folders = _few({unescape_path(path).rpartition(b"/")[0] for path in fresh["path"]})
     target = centre.business.restored(centre.site)
+    remove_other_versions(target, fresh)
     for folder in folders:
         source = snapshot.root.encode() + (b"/" + folder if folder else b"")
         centre.repository.restore(snapshot.year, snapshot.snapshot_id, source, target / Path(_path(folder)))
@@ -268,59 +279,58 @@ def list_held(centre: Centre, snapshot: Snapshot, wanted: pl.DataFrame) -> pl.Da
 
 
 @task(name="verify", cache_policy=NO_CACHE)
-def verify(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> pl.DataFrame:
-    """RESTORED: the restored files by their own bytes; one that is wrong is fetched again, once.
-
-    restic does not mend a file whose size and mtime are right, so a wrong one is removed first.
-    """
+def verify(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> Verified:
+    """The restored files by their own bytes; one that is wrong is removed and fetched again, once."""
     root = centre.business.restored(centre.site)
-    restored = _hashed(root, fresh, snapshot)
+    with flushing(root):
+        hashed = hash_files(root, fresh["path"].to_list())
+    restored = arrivals.restored_recordings(fresh, hashed, snapshot.snapshot_id)
     wrong = arrivals.damaged(fresh, restored)
     if wrong.height:
         get_run_logger().warning(
             "%s: %d restored files have wrong bytes; fetching them again", centre.name, wrong.height
         )
-        for path in wrong["path"]:
-            Path(_path(join_below(root, path))).unlink(missing_ok=True)
+        remove_files(root, wrong["path"])
         restore.fn(centre, snapshot, wrong)
-        again = _hashed(root, wrong, snapshot)
-        restored = arrivals.instead(restored, again)
+        with flushing(root):
+            again = hash_files(root, wrong["path"].to_list())
+        hashed = pl.concat([hashed, again])
+        restored = arrivals.instead(restored, arrivals.restored_recordings(wrong, again, snapshot.snapshot_id))
     get_run_logger().info(
         "%s: %d of %d restored files verified",
         centre.name,
         fresh.height - arrivals.damaged(fresh, restored).height,
         fresh.height,
     )
-    return restored
-
-
-def _hashed(root: Path, wanted: pl.DataFrame, snapshot: Snapshot) -> pl.DataFrame:
-    hashed = hash_files(root, wanted["path"].to_list())
-    return arrivals.restored_recordings(wanted, hashed, snapshot.snapshot_id)
+    return Verified(restored, hashed)
 
 
 @task(name="publish", cache_policy=NO_CACHE)
-def publish(centre: Centre, fresh: pl.DataFrame, restored: pl.DataFrame) -> tuple[int, pl.DataFrame]:
+def publish(centre: Centre, fresh: pl.DataFrame, verified: Verified) -> tuple[int, pl.DataFrame]:
     """Publish each proved recording as one object, created once.
 
     Returns how many were new, and RESTORED with what the store took.
     """
     root = centre.business.restored(centre.site)
-    ready = arrivals.ready_to_publish(fresh, restored).with_columns(object_key().alias("key"))
+    ready = arrivals.ready_to_publish(fresh, verified.restored).with_columns(object_key().alias("key"))
+    offered = arrivals.with_proof(ready, verified.hashed)
     done = centre.store.publish(
         Publication(
-            key=row["key"],
-            source=join_below(root, row["path"]),
-            size=row["size"],
-            sha256=row["sha256"],
-            metadata={"name": row["path"]},
+            key=key,
+            source=join_below(root, path),
+            size=size,
+            sha256=sha256,
+            metadata={"name": path},
+            proof=Proof(inode, ctime_ns),
         )
-        for row in ready.iter_rows(named=True)
+        for key, path, size, sha256, inode, ctime_ns in offered.select(
+            "key", "path", "size", "sha256", "inode", "ctime_ns"
+        ).rows()
     )
     for refused in done.refused:
         get_run_logger().error("%s: not published: %s: %s", centre.name, refused.key, refused.cause)
     get_run_logger().info("%s: %d recordings published, %d were there", centre.name, done.published, done.already)
-    return done.published, arrivals.with_outcome(restored, ready, [refused.key for refused in done.refused])
+    return done.published, arrivals.with_outcome(verified.restored, ready, [refused.key for refused in done.refused])
 
 
 @task(name="catalogue", cache_policy=NO_CACHE)

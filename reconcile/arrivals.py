@@ -82,6 +82,15 @@ def ready_to_publish(inventory: pl.DataFrame, restored: pl.DataFrame) -> pl.Data
     return inventory.join(restored.select("recording_id", "sha256"), on=["recording_id", "sha256"], how="semi")
 
 
+def with_proof(recordings: pl.DataFrame, hashed: pl.DataFrame) -> pl.DataFrame:
+    """The recordings (path, sha256) with inode and ctime_ns of their copies as they were hashed.
+
+    Null where a copy has another hash, or moved meanwhile.
+    """
+    proofs = hashed.select("path", "sha256", "inode", "ctime_ns")
+    return recordings.join(proofs, on=["path", "sha256"], how="left", maintain_order="left")
+
+
 def with_outcome(restored: pl.DataFrame, offered: pl.DataFrame, refused: list[str]) -> pl.DataFrame:
     """RESTORED with whether the object store took what it was offered (recording_id, key), but for these keys."""
     outcome = offered.select("recording_id", (~pl.col("key").is_in(refused)).alias("published"))

@@ -177,6 +177,17 @@ def test_the_bytes_of_another_recording_prove_nothing() -> None:
     assert paths(arrivals.ready_to_publish(files, copies)) == ["a.wav"]
 
 
+def test_a_copy_proves_its_recording_by_its_path_and_hash_only() -> None:
+    files = inventory(recording("a.wav", content="a"), recording("b.wav", content="b"), recording("c.wav"))
+    first = files["sha256"][0]
+    rows = [("a.wav", "f" * 64, 1, 10), ("a.wav", first, 2, 20), ("b.wav", first, 3, 30)]
+    hashed = pl.DataFrame(rows, schema=["path", "sha256", "inode", "ctime_ns"], orient="row")
+    proved = arrivals.with_proof(files, hashed)
+    assert proved.select("path", "inode", "ctime_ns").rows() == [
+        ("a.wav", 2, 20), ("b.wav", None, None), ("c.wav", None, None),
+    ]  # fmt: skip
+
+
 def test_what_was_fetched_again_stands_instead_and_the_rest_stays() -> None:
     first = restored(inventory(recording("a.wav"), recording("b.wav", content="rotten")))
     again = restored(inventory(recording("b.wav", content="mended")))

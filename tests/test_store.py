@@ -4,19 +4,23 @@ import errno
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
 from obstore.store import MemoryStore
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
-from blocks.store import LISTING_SCHEMA, ObjectStore, Publication, Published
+from blocks.store import LISTING_SCHEMA, ObjectStore, Proof, Publication, Published
 
+MEMORY_DISK = "/dev/shm"  # noqa: S108  # the one other filesystem that is everywhere
 KEY = "2021-01-31/ab/abcdef.wav"
 
 
@@ -178,22 +182,102 @@ def test_a_bucket_remembers_the_original_name_in_ascii(tmp_path: Path, recording
     assert MEMORY[store.url].get(KEY).attributes["voxkeep-name"] == "01/31/%E5%BD%95%E9%9F%B3.wav3"
 
 
-def test_a_published_file_is_no_hard_link_to_its_source(tmp_path: Path, recording: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> ObjectStore:
     store = ObjectStore(url=str(tmp_path / "store"))
     store.create()
-    store.publish([publication(recording)])
+    return store
+
+
+def test_an_object_in_a_folder_is_a_second_name_of_its_source(
+    folder: ObjectStore, tmp_path: Path, recording: Path
+) -> None:
+    folder.publish([publication(recording, name="01/a.wav")])
+    found = (tmp_path / "store" / KEY).stat()
+    assert (found.st_ino, found.st_nlink) == (recording.stat().st_ino, 2)
+
+
+def test_an_object_outlives_its_source(folder: ObjectStore, recording: Path) -> None:
     content = recording.read_bytes()
-    with recording.open("r+b") as file:
-        file.write(b"rewritten in place")
-    assert (tmp_path / "store" / KEY).read_bytes() == content
+    folder.publish([publication(recording)])
+    recording.unlink()
+    recording.write_bytes(b"another recording of this name")
+    assert b"".join(folder.get(KEY)) == content
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o400])
+def test_nobody_can_write_to_an_object_and_everybody_who_comes_there_can_read_it(
+    folder: ObjectStore, tmp_path: Path, recording: Path, mode: int
+) -> None:
+    recording.chmod(mode)
+    folder.publish([publication(recording, name="01/a.wav")])
+    assert (tmp_path / "store" / KEY).stat().st_mode & 0o777 == 0o444
+    assert os.getxattr(tmp_path / "store" / KEY, "user.voxkeep.name") == b"01/a.wav"
+
+
+def test_what_was_not_changed_since_it_was_hashed_is_not_hashed_again(folder: ObjectStore, recording: Path) -> None:
+    status = recording.stat()
+    told = replace(publication(recording), sha256="0" * 64, proof=Proof(status.st_ino, status.st_ctime_ns))
+    assert folder.publish([told]).published == 1
+
+
+def test_what_was_changed_since_it_was_hashed_is_refused_though_its_size_and_mtime_are_the_same(
+    folder: ObjectStore, recording: Path
+) -> None:
+    status = recording.stat()
+    told = replace(publication(recording), proof=Proof(status.st_ino, status.st_ctime_ns))
+    recording.write_bytes(bytes(status.st_size))
+    os.utime(recording, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = folder.publish([told])
+    assert [refused.cause for refused in done.refused] == ["the source has other bytes than when it was hashed"]
+    assert folder.listing().is_empty()
+
+
+def test_a_link_is_not_published_in_place_of_a_file(folder: ObjectStore, tmp_path: Path, recording: Path) -> None:
+    link = tmp_path / "link.wav"
+    link.symlink_to(recording)
+    told = replace(publication(recording), source=link)
+    assert folder.publish([told]).published == 0
+    assert recording.stat().st_mode & stat.S_IWUSR
+
+
+def test_a_file_on_another_disk_is_copied(folder: ObjectStore, tmp_path: Path) -> None:
+    with TemporaryDirectory(dir=MEMORY_DISK) as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip(f"{MEMORY_DISK} is no disk of its own here")
+        source = Path(other) / "a.wav"
+        source.write_bytes(b"audio")
+        assert folder.publish([publication(source)]).published == 1
+        assert source.stat().st_nlink == 1
+    assert b"".join(folder.get(KEY)) == b"audio"
+    assert (tmp_path / "store" / KEY).stat().st_mode & 0o777 == 0o444
+
+
+def test_a_file_that_has_all_the_names_it_can_have_is_copied(
+    folder: ObjectStore, tmp_path: Path, recording: Path
+) -> None:
+    names = tmp_path / "names"
+    names.mkdir()
+    try:
+        for number in range(70_000):
+            (names / str(number)).hardlink_to(recording)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+    else:
+        pytest.skip("this filesystem gives a file as many names as one likes")
+    assert folder.publish([publication(recording)]).published == 1
+    assert (tmp_path / "store" / KEY).stat().st_ino != recording.stat().st_ino
+    assert b"".join(folder.get(KEY)) == recording.read_bytes()
 
 
 def test_an_object_cut_short_by_the_machine_is_shown_and_left_to_people(tmp_path: Path, recording: Path) -> None:
     store = ObjectStore(url=str(tmp_path / "store"))
     store.create()
-    store.publish([publication(recording)])
+    item = publication(recording)
+    store.publish([item])
     os.truncate(tmp_path / "store" / KEY, 0)
-    done = store.publish([publication(recording)])
+    done = store.publish([item])
     assert (done.published, done.already) == (0, 0)
     assert done.refused[0].cause == "the object is there, but has 0 bytes instead of 3000001"
 
