@@ -44,6 +44,7 @@ $(SERVERS): tools/debian.sh tools/canaille.sh tools/go.sh tools/minio.sh tools/e
 	@sh tools/canaille.sh .tools
 	@sh tools/debian.sh chromium chromium fonts-noto-cjk
 	@sh tools/debian.sh mariadbd mariadb-server-core mariadb-client-core
+	@sh tools/debian.sh sshd openssh-server openssh-client
 	@touch $@
 
 tools: $(READY) $(RESTIC)
