@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 import httpx
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ClaimError, InvalidClaimError, JoseError
 from joserfc.jwk import KeySet
 
 from blocks.errors import PermanentError, TransientError
@@ -82,6 +82,8 @@ class Provider:
                 claims = self._user(facts, answer["access_token"], claims)
         except httpx.TransportError as error:
             raise self._silent(error) from None
+        except ClaimError as error:
+            raise self._refused(f"the claim {error.claim} of the ID token is not what it must be") from None
         except (JoseError, httpx.HTTPStatusError, ValueError, KeyError) as error:
             raise self._refused(type(error).__name__) from None
         return self._person(claims)
@@ -108,12 +110,18 @@ class Provider:
         wanted = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS,
             iss={"essential": True, "value": facts["issuer"]},
-            aud={"essential": True, "value": self.client_id},
+            aud={"essential": True},
             nonce={"essential": True, "value": nonce},
             exp={"essential": True},
             sub={"essential": True},
         )
         wanted.validate(token.claims)
+        # One audience as a text or several in a list; of several, the token names whom it was made for (OpenID Connect
+        # Core, 3.1.3.7).
+        held = token.claims["aud"]
+        audiences = held if isinstance(held, list) else [held]
+        if self.client_id not in audiences or token.claims.get("azp", self.client_id) != self.client_id:
+            raise InvalidClaimError("aud")
         return dict(token.claims)
 
     def _user(self, facts: dict[str, Any], access_token: str, claims: dict[str, Any]) -> dict[str, Any]:
