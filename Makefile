@@ -20,7 +20,7 @@ help:
 	@echo "make lint    linters and types only"
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
-	@echo "make bench-engine  the engine against DuckDB, plain joins in Polars, and datacompy"
+	@echo "make bench-engine  the engine against DuckDB, plain joins in Polars, and datacompy; the command compare"
 	@echo "make bench-listen  searching a million calls, sixteen users at a time"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
@@ -92,6 +92,7 @@ mutants: $(READY)
 
 bench-engine: .tools/bench/ready
 	@$(BIN)/python bench/engine.py
+	@$(BIN)/python bench/compare.py
 
 bench-listen: servers
 	@$(BIN)/python bench/listening.py
