@@ -99,7 +99,7 @@ bench-listen: servers
 
 bench: servers
 	@sh tools/s5cmd.sh .tools
-	@for one in day publish indexing extract; do $(BIN)/python bench/$$one.py || exit 1; done
+	@for one in day publish indexing extract growth; do $(BIN)/python bench/$$one.py || exit 1; done
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
