@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,7 +42,8 @@ class Catalog(Block):
     What a killed writer leaves behind no reader looks at, and the next write of the partition removes it.
 
     Attributes:
-        url: Folder or fsspec URL of the catalog; below it lie `<frame>/business=<b>/day=<d>/<site>.parquet`.
+        url: Folder or fsspec URL of the catalog; below it lie `<frame>/business=<b>/day=<d>/<site>.parquet`, and
+            `summaries/`, which is derived from them (`gather`).
         storage_options: What fsspec needs to reach it: keys, endpoint.
 
     Example:
@@ -71,7 +72,24 @@ class Catalog(Block):
             PermanentError: the rows cannot be written there.
             TransientError: the store does not answer.
         """
-        name = self._partition(frame, business, day, site)
+        return self._put(self._partition(frame, business, day, site), rows, group)
+
+    def gather(self, frame: str, business: str, site: str, month: date, schema: pl.Schema) -> bool:
+        """Make `summaries/<frame>/business=<b>/month=<yyyy-mm>/<site>.parquet` the month's partitions in one object.
+
+        It is derived from them, for readers of long periods, and replaced whole as they are; False when it held just
+        these bytes already. `month`: any day of it. A month without rows has an empty object only if it had one.
+        """
+        first = month.replace(day=1)
+        days = [first + timedelta(days=place) for place in range(31)]
+        rows = self.read(frame, business, site, [day for day in days if day.month == first.month], schema)
+        name = f"summaries/{_part(frame)}/business={_part(business)}/month={first:%Y-%m}/{_part(site)}{_SUFFIX}"
+        system, root = self._reach()
+        if rows.is_empty() and not system.exists(f"{root}/{name}"):
+            return False
+        return self._put(name, rows)
+
+    def _put(self, name: str, rows: pl.DataFrame, group: int | None = None) -> bool:
         content = _parquet(rows, group)
         system, root = self._reach()
         target = f"{root}/{name}"

@@ -5,6 +5,7 @@ A snapshot counts as ingested only when all of it is done, so that a run which i
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,7 @@ from reconcile.documents import documents
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
+    GATHERED,
     GONE,
     INVENTORY,
     NOTES,
@@ -87,6 +89,12 @@ class Centre:
     def write(self, frame: Frame, day: date, rows: pl.DataFrame) -> None:
         """Replace one partition."""
         self.catalog.write(frame.name, self.business.business, self.site, day, conform(rows, frame))
+
+    def gather(self, days: Iterable[date]) -> None:
+        """Bring the months of these days up to date in `summaries/`, where analysts read."""
+        for month in sorted({day.replace(day=1) for day in days}):
+            for frame in GATHERED:
+                self.catalog.gather(frame.name, self.business.business, self.site, month, frame.schema)
 
 
 @dataclass(frozen=True)

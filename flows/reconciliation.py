@@ -122,7 +122,7 @@ def reconcile(
                     found = find(centre, window, look, until, now)
                     summarise_site(centre, window, look.traced, found)
         for centre in centres:
-            reopen(centre, days, until)
+            gather(centre, [*days, *reopen(centre, days, until)])
         checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now, checked)
         delivered = notify(settings, until, report)
@@ -215,11 +215,18 @@ def find(centre: Centre, days: list[date], look: Look, as_of: date, now: datetim
 
 
 @task(name="waivers", cache_policy=NO_CACHE)
-def reopen(centre: Centre, days: list[date], as_of: date) -> None:
-    """Open again, on days that are not reconciled any more, what was waived up to a day before `as_of`."""
+def reopen(centre: Centre, days: list[date], as_of: date) -> list[date]:
+    """Open again, on days that are not reconciled any more, what was waived up to a day before `as_of`; those days."""
     changed = [day for day in centre.days(WAIVERS) if day not in days and mark(centre, day, as_of)]
     if changed:
         get_run_logger().info("%s: waivers ended on %s", centre.name, ", ".join(map(str, changed)))
+    return changed
+
+
+@task(name="months", cache_policy=NO_CACHE)
+def gather(centre: Centre, days: list[date]) -> None:
+    """Summary, file types and findings of these days' months, for analysts: derived, so it comes last."""
+    centre.gather(days)
 
 
 def _due(centre: Centre, days: list[date], now: datetime) -> pl.DataFrame:

@@ -39,6 +39,7 @@ def waive(business: str, finding: str, author: str, reason: str, until: date) ->
         known = centre.read(WAIVERS, [day])
         centre.write(WAIVERS, day, pl.concat([known, pl.DataFrame([decided], schema=WAIVERS.schema)]))
         mark(centre, day, as_of)
+        centre.gather([day])
         row = centre.read(FINDINGS, [day]).row(by_predicate=pl.col("finding_id") == finding, named=True)
     done = {
         "finding": finding,

@@ -501,3 +501,5 @@ FRAMES = (
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
     DURATIONS, SENT, MEASURED,
 )  # fmt: skip
+# What also lies together by month, for readers of long periods.
+GATHERED = (SUMMARY, FILE_TYPES, FINDINGS)

@@ -108,10 +108,11 @@ class Shop:
         return self.settings
 
     def call(
-        self, call_id: str, clock: str, *, talk: int = 5, number: str = "15372388463", file: str | None = None
-    ) -> None:
+        self, call_id: str, clock: str, *, talk: int = 5, number: str = "15372388463", file: str | None = None,
+        day: date = DAY,
+    ) -> None:  # fmt: skip
         """Write a call of extension 2049 to the source database."""
-        start = at(clock).strftime("%Y-%m-%d %H:%M:%S")
+        start = at(clock, day).strftime("%Y-%m-%d %H:%M:%S")
         with sqlite3.connect(self.database) as connection:
             connection.execute(
                 "INSERT INTO cdr VALUES (?, ?, ?, '2049', ?, ?, ?)",
@@ -119,17 +120,18 @@ class Shop:
             )
 
     def recording(
-        self, clock: str, *, number: str = "15372388463", seconds: float = 5, seed: int | None = None
-    ) -> Path:
+        self, clock: str, *, number: str = "15372388463", seconds: float = 5, seed: int | None = None,
+        day: date = DAY,
+    ) -> Path:  # fmt: skip
         """Write the recording of extension 2049 that started then; returns its file."""
-        start = at(clock)
+        start = at(clock, day)
         file = self.root / f"{start:%m/%d}" / f"2049_{number}_{start:%Y%m%d%H%M%S}.wav3"
         file.parent.mkdir(parents=True, exist_ok=True)
         with wave.open(str(file), "wb") as audio:
             audio.setnchannels(1)
             audio.setsampwidth(2)
             audio.setframerate(8000)
-            audio.writeframes(sound(seconds, int(clock.replace(":", "")) if seed is None else seed))
+            audio.writeframes(sound(seconds, int(f"{start:%d%H%M%S}") if seed is None else seed))
         self.settle(file, start)
         return file
 

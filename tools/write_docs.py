@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from listen.roles import ACTIONS, ROLES
 from reconcile.evidence import CAUSES
 from reconcile.findings import KINDS
-from reconcile.frames import FRAMES, Frame
+from reconcile.frames import FRAMES, GATHERED, Frame
 from reconcile.ledger import RESOLUTIONS
 from reconcile.pack import FIELDS
 from reconcile.rules import Rules
@@ -58,9 +58,12 @@ def pages() -> dict[str, str]:
 def frames_page() -> str:
     """Every frame: what a row is, and its columns."""
     contents = ", ".join(f"[{frame.name}](#{frame.name})" for frame in FRAMES)
+    by_month = ", ".join(f"[{frame.name}](#{frame.name})" for frame in GATHERED)
     intro = (
         "The frames of the catalog and of the engine. In the catalog each lies in "
-        "`catalog/<frame>/business=<b>/day=<d>/<site>.parquet`.\n"
+        "`catalog/<frame>/business=<b>/day=<d>/<site>.parquet`;\n"
+        f"{by_month} also, derived from there and with the same columns, in\n"
+        "`catalog/summaries/<frame>/business=<b>/month=<yyyy-mm>/<site>.parquet` ([for analysts](analysts.md)).\n"
         "Instants are UTC; only `day` is local to the business. Ids and telephone numbers are text.\n"
         "A column that may be null says so; all others never are."
     )
