@@ -43,7 +43,8 @@ def to_wav(source: Path, extension: str, target: Path) -> None:
     try:
         written = _write(source, header, target)
     except _errors() as error:
-        raise _silent(str(error)) from None
+        # FFmpeg's text names the file, and the file's name may hold a number.
+        raise _silent(getattr(error, "strerror", None) or str(error)) from None
     if not written:
         raise _silent("no sample of it can be decoded")
 

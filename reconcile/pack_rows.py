@@ -80,9 +80,9 @@ def _recordings(calls: pl.DataFrame, suffix_of_copies: str | None) -> pl.DataFra
 
 
 def with_published(fields: pl.DataFrame, listing: pl.DataFrame) -> pl.DataFrame:
-    """The fields of recordings, with `published`: whether the object store (LISTING) holds each."""
-    held = listing.select("key", pl.lit(value=True).alias("published"))
-    joined = fields.join(held, on="key", how="left", maintain_order="left")
+    """The fields of recordings, with `published`: whether the object store (LISTING) holds each with all its bytes."""
+    held = listing.select("key", "size", pl.lit(value=True).alias("published"))
+    joined = fields.join(held, on=["key", "size"], how="left", maintain_order="left")
     return joined.with_columns(pl.col("published").fill_null(value=False))
 
 
@@ -284,5 +284,5 @@ def _rules_of_names() -> dict[str, pl.Expr]:
     return {
         "two recordings would have this name": name.str.normalize("NFC").str.to_lowercase().is_duplicated(),
         f"a part of the name is longer than {_LONGEST_NAME} bytes": longest > _LONGEST_NAME,
-        "the recording was not published": ~pl.col("published"),
+        "the object store does not hold it whole": ~pl.col("published"),
     }

@@ -43,7 +43,7 @@ def fields(
     made = fields_of(wanted, found, known, RULES)
     if wanted.rows != "recordings":
         return made
-    objects = [{"key": key, "size": 1, "etag": None, "last_modified": at("13:00:00")} for key in made["key"]]
+    objects = [{"key": key, "size": 1000, "etag": None, "last_modified": at("13:00:00")} for key in made["key"]]
     return with_published(made, rows_of(LISTING, *objects))
 
 
@@ -213,7 +213,10 @@ def test_two_recordings_of_one_name_and_one_that_is_not_published_are_told() -> 
     assert same.problems["rule"].to_list() == ["two recordings would have this name"] * 2
     wanted = of_recordings("{call_id}.wav")
     lost = with_published(fields(wanted, rows, files).drop("published"), LISTING.empty())
-    assert pack_rows(wanted, lost, ZONE).problems["rule"].to_list() == ["the recording was not published"] * 2
+    assert pack_rows(wanted, lost, ZONE).problems["rule"].to_list() == ["the object store does not hold it whole"] * 2
+    cut = with_published(lost.drop("published"), rows_of(LISTING, *({"key": key, "size": 999, "etag": None,
+        "last_modified": at("13:00:00")} for key in lost["key"])))  # fmt: skip
+    assert not cut["published"].any()
     only = of_recordings("{call_id}.wav", where="published")
     assert pack_rows(only, lost, ZONE).rows.is_empty()
 
