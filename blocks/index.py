@@ -12,7 +12,7 @@ from pydantic import Field
 from blocks.catalog import Catalog, Partition, told
 from blocks.errors import PermanentError
 from blocks.hot import Hot
-from blocks.narrow import narrow
+from blocks.narrow import hashes_of, narrow
 from blocks.query import CallQuery, Found, newest, page_of
 from blocks.searchable import DERIVED_SCHEMA, OWN, after, conditions, derived
 
@@ -209,7 +209,8 @@ class CatalogIndex(Block):
         must = conditions(query)
         needed = list(dict.fromkeys([*_HIT_SCHEMA, *(name for one in must for name in one.meta.root_names())]))
         held = _HOT.get(partitions, lambda one: narrow(_columns(catalog, one)))
-        calls = [having for one in held if (having := one.having(query.attributes)).height]
+        wanted = hashes_of(query.attributes)
+        calls = [having for one in held if (having := one.having(wanted)).height]
         looked_at = pl.concat([_NARROW_SCHEMA.to_frame().select(needed), *(one[needed] for one in calls)])
         return looked_at.lazy().filter(*must).select(_HIT_SCHEMA.names()).collect()
 

@@ -17,21 +17,25 @@ class Narrow:
     hashes: np.ndarray
     rows: np.ndarray
 
-    def having(self, attributes: tuple[tuple[str, str], ...]) -> pl.DataFrame:
-        """The calls that have all of these values."""
-        if not attributes:
+    def having(self, wanted: np.ndarray) -> pl.DataFrame:
+        """The calls that have all of these values (`hashes_of`)."""
+        if not wanted.size:
             return self.calls
-        wanted = pl.Series([f"{name}\0{value}" for name, value in attributes]).hash().to_numpy()
         starts, ends = (np.searchsorted(self.hashes, wanted, side) for side in ("left", "right"))
         found = [self.rows[start:end] for start, end in zip(starts, ends, strict=True)]
         rows = found[0]
         for others in found[1:]:
             rows = np.intersect1d(rows, others)
-        return self.calls[np.unique(rows)]
+        return self.calls[np.unique(rows)] if rows.size else self.calls.head(0)
 
     def size(self) -> int:
         """Bytes in memory, roughly."""
         return int(self.calls.estimated_size()) + self.hashes.nbytes + self.rows.nbytes
+
+
+def hashes_of(attributes: tuple[tuple[str, str], ...]) -> np.ndarray:
+    """What each name and value is known by."""
+    return pl.Series([f"{name}\0{value}" for name, value in attributes], dtype=pl.String).hash().to_numpy()
 
 
 def narrow(columns: pl.DataFrame) -> Narrow:
