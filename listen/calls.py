@@ -1,7 +1,5 @@
 """The pages of calls: the search with its results, one call with all that is known of it, and a list to take along."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +11,13 @@ import polars as pl
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from blocks.query import CallQuery, Place, every_page
+from blocks.query import CallQuery, Found, Place, every_page
 from listen.asked import PAGE, Asked, find, queries
 from listen.house import Office
 from listen.visit import AbsentError, Visit, told, visit_of
+from reconcile.call_list import call_lists
 from reconcile.frames import SNAPSHOT_FILES, STATIONS, TRACE
+from reconcile.spreadsheets import csv_for_people
 
 router = APIRouter()
 Visiting = Annotated[Visit, Depends(visit_of)]
@@ -26,12 +26,7 @@ _TOKEN_SECONDS = 12 * 3600
 _AROUND = timedelta(days=1)
 _MOST_LEGS = 100
 MOST_EXPORTED = 20_000
-_EXPORTED = (
-    "business", "site", "day", "call_id", "leg", "started_at", "talk_seconds", "extension", "caller", "callee",
-    "display_number", "recordings", "attributes", "notes",
-)  # fmt: skip
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PAGE_EXPORTED = 1000
 
 
 @router.get("/calls")
@@ -104,31 +99,20 @@ def export(visit: Visiting) -> Response:
         raise AbsentError
     asked = Asked.of(content["asked"])
     _record_search(visit, "export", offices, asked, {"most": MOST_EXPORTED})
-    pages = every_page(queries(offices, asked, None, 1000))
-    rows = islice((row for found in pages for row in found.calls.iter_rows(named=True)), MOST_EXPORTED)
+    pages = every_page(queries(offices, asked, None, _PAGE_EXPORTED))
     name = f"calls-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(
-        _csv(rows, offices), media_type="text/csv; charset=utf-8",
+        _csv(pages, offices), media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )  # fmt: skip
 
 
-def _csv(rows: Iterator[dict[str, Any]], offices: dict[str, Office]) -> Iterator[str]:
-    """Lines of CSV that a spreadsheet opens as text: with a byte order mark, formulas made harmless."""
-    yield "\ufeff" + ",".join(_EXPORTED) + "\r\n"
-    for row in rows:
-        line = io.StringIO()
-        zone = offices[row["business"]].zone
-        started = row["started_at"].astimezone(zone).strftime("%Y-%m-%d %H:%M:%S") if row["started_at"] else ""
-        cells = {**row, "started_at": started, "recordings": " ".join(one["path"] for one in row["recordings"])}
-        csv.writer(line).writerow([harmless(cells[name]) for name in _EXPORTED])
-        yield line.getvalue()
-
-
-def harmless(value: object) -> str:
-    """A cell's text that no spreadsheet takes for a formula."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _csv(pages: Iterator[Found], offices: dict[str, Office]) -> Iterator[bytes]:
+    """The list as CSV that a spreadsheet opens rightly, some calls at a time."""
+    zones = {name: str(office.zone) for name, office in offices.items()}
+    for number, found in enumerate(islice(pages, MOST_EXPORTED // _PAGE_EXPORTED)):
+        for place, calls in enumerate(call_lists(found.calls, zones)):
+            yield csv_for_people(calls, is_first=number == place == 0)
 
 
 @dataclass(frozen=True)

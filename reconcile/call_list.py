@@ -1,7 +1,7 @@
 """A list of calls as people read and export it: one row a call, everything as plain text."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import polars as pl
@@ -34,6 +34,15 @@ def call_list(documents: pl.DataFrame, time_zone: str) -> pl.DataFrame:
         _read(documents["notes"], lambda notes: "\n\n".join(map(_attributes, notes))).alias("notes"),
         "call_uid",
     )
+
+
+def call_lists(documents: pl.DataFrame, time_zones: dict[str, str]) -> Iterator[pl.DataFrame]:
+    """`call_list` of these documents, in parts of one business each, for each has its own time zone; at least one."""
+    if documents.is_empty():
+        yield call_list(documents, "UTC")
+    runs = documents.with_columns(pl.col("business").rle_id().alias("run"))
+    for _, calls in runs.group_by("run", maintain_order=True):
+        yield call_list(calls, time_zones.get(calls["business"][0], "UTC"))
 
 
 def _read(texts: pl.Series, readable: Callable[[Any], str]) -> pl.Series:

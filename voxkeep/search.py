@@ -1,20 +1,18 @@
 """`voxkeep find`: calls by what is known of them, over every business that this machine knows."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import polars as pl
 from rich.table import Table
 
 from blocks.errors import SettingsError
-from blocks.query import CallIndex, CallQuery, Found, Place, every_page, search_all
+from blocks.query import CallIndex, CallQuery, Place, every_page, search_all
 from listen.typed import comparable
-from reconcile.call_list import call_list
+from reconcile.call_list import call_lists
 from reconcile.spreadsheets import csv_for_people
 from voxkeep.console import table
 from voxkeep.remembered import remembered, remembered_business
@@ -93,20 +91,11 @@ def export_calls(home: Path, wanted: Wanted, file: Path, *, everything: bool = F
     count = 0
     with part.open("wb") as handle:
         for found in every_page(asked) if everything else iter([search_all(asked)]):
-            for calls in _listed(found, zones):
+            for calls in call_lists(found.calls, zones):
                 handle.write(csv_for_people(calls, is_first=not handle.tell()))
                 count += calls.height
     part.replace(file)
     return count
-
-
-def _listed(found: Found, zones: dict[str, str]) -> Iterator[pl.DataFrame]:
-    """The page's calls as a list, in parts of one business each; at least one part."""
-    if found.calls.is_empty():
-        yield call_list(found.calls, "UTC")
-    runs = found.calls.with_columns(pl.col("business").rle_id().alias("run"))
-    for _, calls in runs.group_by("run", maintain_order=True):
-        yield call_list(calls, zones.get(calls["business"][0], "UTC"))
 
 
 def _asked(home: Path, wanted: Wanted) -> list[tuple[CallIndex, CallQuery]]:

@@ -11,6 +11,7 @@ from xlsxwriter.worksheet import Worksheet
 from reconcile.frames import FINDINGS, SUMMARY, WAIVERS
 from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
+from reconcile.spreadsheets import csv_for_people
 
 _COLUMNS = (
     "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at", "cause",
@@ -34,9 +35,6 @@ _WIDTHS = {
 _FIRST_YEAR = 1900
 _DATE, _INSTANT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm"
 _COLOURS = {"critical": "#f8d0cc", "major": "#fde3c8", "minor": "#fdf3cd", "info": "#e3edf9"}
-# A cell that begins with one of these is a formula to a spreadsheet.
-# https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
 def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.DataFrame, created: datetime) -> bytes:
@@ -122,10 +120,4 @@ def _cell(sheet: Worksheet, line: int, place: int, value: object, form: Format |
 
 def findings_csv(findings: pl.DataFrame) -> bytes:
     """Findings (FINDINGS) as CSV that a spreadsheet opens rightly: UTF-8 with mark, numbers masked, no formulas."""
-    frame = _readable(findings).select(_columns(findings))
-    safe = frame.with_columns(
-        pl.when(pl.col(name).str.contains(_FORMULA)).then("'" + pl.col(name)).otherwise(name).alias(name)
-        for name, dtype in frame.schema.items()
-        if dtype == pl.String
-    )
-    return b"\xef\xbb\xbf" + safe.write_csv(line_terminator="\r\n").encode()
+    return csv_for_people(_readable(findings).select(_columns(findings)))
