@@ -17,10 +17,12 @@ from nodes import PASSWORD, STRAINED, emptied, node_of_all_workers
 from online import running_cluster, servers  # noqa: F401  # fixtures
 from page import Page
 from s3_servers import breakable_minio, minio, minio_cluster, seaweedfs, service  # noqa: F401  # fixtures
+from servers import server_of_all_workers
 from shop import Shop
 
 from blocks.elastic import ElasticIndex
 from deploy.servers.elasticsearch import Elasticsearch
+from deploy.servers.sftp import Sftp
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +62,12 @@ def strained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch
     yield from node_of_all_workers(tmp_path_factory, "strained", password=PASSWORD, settings=STRAINED)
 
 
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
+    """A bank's SFTP server."""
+    yield from server_of_all_workers(tmp_path_factory, "sftp", Sftp, Sftp.stop)
+
+
 @pytest.fixture
 def elastic(elasticsearch: Elasticsearch) -> Iterator[ElasticIndex]:
     """An empty call index in Elasticsearch, this test's alone."""
@@ -76,9 +84,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     server.should_exit = True
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium without a window; one for all tests of a worker."""
+    """A real Chromium without a window, one a file of tests.
+
+    While Playwright runs, its event loop is that of the thread: Prefect's flows would take themselves for asynchronous.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("there is no Chromium: make servers")

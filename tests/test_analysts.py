@@ -11,7 +11,7 @@ from shop import DAY, Shop
 
 from flows.reconciliation import reconcile
 from flows.waive import waive
-from reconcile.frames import FILE_TYPES, FINDINGS, GATHERED, SUMMARY, TRACE, Frame
+from reconcile.frames import FINDINGS, GATHERED, SUMMARY, TRACE, Frame
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "analysts.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^## (\d+)\. .*?```sql\n(.*?)```\n.*?```python\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
@@ -89,6 +89,6 @@ def test_a_waiver_and_a_killed_writers_remains_are_no_second_row(shop: Shop) -> 
     assert gathered(shop, SUMMARY)["open_major"].sum() == 0
     file = next((shop.storage / "catalog" / "summaries").rglob("*.parquet"))
     file.with_name(f".{file.name}.part").write_bytes(file.read_bytes()[:100])
-    before = {frame.name: gathered(shop, frame) for frame in (SUMMARY, FILE_TYPES)}
+    before = {frame.name: gathered(shop, frame) for frame in (SUMMARY, FINDINGS)}
     reconcile(shop.business, day=DAY)
-    assert all(gathered(shop, frame).equals(before[frame.name]) for frame in (SUMMARY, FILE_TYPES))
+    assert all(gathered(shop, frame).equals(before[frame.name]) for frame in (SUMMARY, FINDINGS))

@@ -88,7 +88,7 @@ def told_by_prefect(client: SyncPrefectClient) -> str:
 
 
 def test_a_day_by_workers_and_events_ends_as_it_does_in_folders(servers: Cluster, tmp_path: Path) -> None:
-    shop = Shop(tmp_path, "daily")
+    shop = Shop(tmp_path, "daily", is_new=True)
     (tmp_path / "password").write_text(f"{MARK}-restic")
     shop.apply()
     recorded_day(shop)

@@ -1,13 +1,11 @@
 """Packs arrive whole, at a folder, at S3 and at a bank's real SFTP server."""
 
 import getpass
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from s3_servers import Service
-from servers import server_of_all_workers
 
 from blocks.delivery import Delivery
 from blocks.errors import PermanentError, SettingsError, TransientError
@@ -15,11 +13,6 @@ from deploy.servers.process import free_port
 from deploy.servers.sftp import Sftp
 
 CONTENT = bytes(range(256)) * 20_000
-
-
-@pytest.fixture(scope="session")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    yield from server_of_all_workers(tmp_path_factory, "sftp", Sftp, Sftp.stop)
 
 
 @pytest.fixture

@@ -307,9 +307,13 @@ def test_hashes_are_told_of_plain_files_below_the_root_only(root: Path) -> None:
     put(root, b"\xe9", b"other")
     become_a_pipe(put(root, "pipe"))
     become_a_link(put(root, "link"))
-    found = hash_files(root, ["pipe", "link", "%E9"])
+    found = hash_files(root, ["pipe", "link", "%E9"]).drop("inode", "ctime_ns")
     nothing = [None] * 3
-    assert found.rows() == [("%E9", 5, MADE, sha256(b"other")), ("link", *nothing), ("pipe", *nothing)]
+    assert found.rows() == [
+        ("%E9", 5, MADE, sha256(b"other")),
+        ("link", *nothing),
+        ("pipe", *nothing),
+    ]
     put(root.parent / "outside", "secret")
     for path in ("../outside/secret", "%2E%2E/outside/secret", f"{root.parent}/outside/secret"):
         with pytest.raises(PermanentError, match="leaves"):

@@ -81,6 +81,7 @@ def test_a_document_holds_its_recording_with_its_key_and_hash() -> None:
         {
             "recording_id": name, "key": f"2021-01-31/{name[:2]}/{name}.{digest[:12]}.wav3", "path": "01/31/a.wav3",
             "container": "wav", "codec": "pcm_mulaw", "duration_ms": 5000, "size": 1000, "sha256": digest,
+            "state": "ok",
         }
     ]  # fmt: skip
 

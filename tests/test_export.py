@@ -3,7 +3,6 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +13,6 @@ import bagit
 import openpyxl
 import pytest
 import yaml
-from servers import server_of_all_workers
 from shop import DAY, Shop
 from test_faults import run_and_die
 
@@ -36,11 +34,6 @@ PACK = {
     "zip": "bank_{since:%Y%m%d}_{part:03}.zip",
     "bagit": True,
 }
-
-
-@pytest.fixture(scope="session")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    yield from server_of_all_workers(tmp_path_factory, "sftp", Sftp, Sftp.stop)
 
 
 def with_pack(shop: Shop, **changes: Any) -> Path:

@@ -1,13 +1,16 @@
 """A pack's YAML: what a bank asks for, and where it goes."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from blocks.delivery import Delivery
 from reconcile.pack import Pack
 from voxkeep.secret import Secret
 from voxkeep.settings_mistakes import read_model
+
+if TYPE_CHECKING:
+    from blocks.delivery import Delivery
 
 
 class Deliver(BaseModel):
@@ -36,12 +39,14 @@ class PackSettings(Pack):
         """What the engine needs of it."""
         return Pack.model_validate(self.model_dump(include=set(Pack.model_fields)))
 
-    def delivery(self) -> Delivery:
+    def delivery(self) -> "Delivery":
         """The block that delivers it; secrets are fetched here.
 
         Raises:
             SettingsError: a secret cannot be had.
         """
+        from blocks.delivery import Delivery  # noqa: PLC0415  # checking settings needs no Prefect
+
         given = self.deliver
         named = {name: getattr(given, name) for name in ("url", "endpoint", "host_key")} if given else {}
         secrets = {

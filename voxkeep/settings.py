@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from reconcile.expected import Expected
 from reconcile.rules import DatasetRules, MatchingRules, NumberRules, Rules
+from voxkeep.pack_settings import load_pack
 from voxkeep.secret import Secret
 from voxkeep.settings_checks import check_business, check_rules, check_sql
 from voxkeep.settings_fields import Place
@@ -170,10 +171,10 @@ class Settings(_Strict):
 
 
 def load_settings(file: Path) -> Settings:
-    """The settings in this YAML file; relative folders and SQL files count from the file's own folder.
+    """The settings in this YAML file; relative folders, SQL files and packs count from the file's own folder.
 
     Raises:
-        SettingsError: the file cannot be read, or something in it cannot be; every mistake with its line.
+        SettingsError: the file, or a pack, cannot be read, or something in it cannot be; every mistake with its line.
     """
     folder = file.resolve().parent
 
@@ -188,7 +189,10 @@ def load_settings(file: Path) -> Settings:
         remedy="docs/settings.md lists what may stand there",
         check=check,
     )
-    return _absolute(settings, folder)
+    whole = _absolute(settings, folder)
+    for pack in whole.packs:
+        load_pack(Path(pack))
+    return whole
 
 
 def load_rules(file: Path) -> Rules:
