@@ -229,6 +229,7 @@ def test_the_pages_speak_english_and_fit_a_telephone(page: Page, browser: Browse
         assert widths[0] <= widths[1], path
         unnamed = tab.evaluate(
             "[...document.querySelectorAll('button, input:not([type=hidden]), select, a')].filter((one) => "
-            "!(one.ariaLabel || one.innerText || one.labels?.length || one.title)).map((one) => one.outerHTML)"
+            "one.checkVisibility() && !(one.ariaLabel || one.innerText || one.labels?.length || one.title))"
+            ".map((one) => one.outerHTML)"
         )
         assert unnamed == [], path
