@@ -12,7 +12,7 @@ from blocks.errors import SettingsError
 from blocks.vault import Vault
 from listen.accounts import Account, Accounts, hashed, is_password, new_account
 from listen.roles import ROLES
-from voxkeep import listen_settings, main
+from voxkeep import listen_settings, listening, main
 from voxkeep.remembered import remember
 from voxkeep.settings import load_settings
 
@@ -68,6 +68,20 @@ def test_a_mistake_is_one_paragraph_and_exit_code_two(home: Path) -> None:
     ended = voxkeep("account", "list", "--home", home)
     assert ended.code == 2
     assert "storage" in ended.err
+
+
+@pytest.mark.parametrize("storages", [("storage",), ("storage", "other")])
+def test_the_demo_has_its_accounts_once_wherever_its_businesses_lie(home: Path, storages: tuple[str, ...]) -> None:
+    shop = (home.parent / "shop.yaml").read_text()
+    for place, storage in enumerate(storages):
+        text = shop.replace("business: shop", f"business: shop-{place}").replace(
+            "storage: storage", f"storage: {storage}"
+        )
+        (home.parent / "next.yaml").write_text(text)
+        remember(load_settings(home.parent / "next.yaml"), home)
+    assert set(listening.demo_accounts(home)) == set(listening.DEMO_ACCOUNTS)
+    assert listening.demo_accounts(home) == {}
+    assert (home / "listen.yaml").exists() == (len(storages) > 1)
 
 
 def test_two_changes_at_the_same_time_both_count(tmp_path: Path) -> None:

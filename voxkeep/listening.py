@@ -1,5 +1,6 @@
 """The page 调听 over the businesses that were applied; accounts and audit trail from the command line."""
 
+import json
 import os
 import secrets
 from collections.abc import Sequence
@@ -142,7 +143,13 @@ def list_accounts(home: Path, settings_file: Path | None = None) -> list[dict[st
 
 
 def demo_accounts(home: Path) -> dict[str, str]:
-    """Accounts for the demo's page, with passwords made up now; empty where it has accounts already."""
+    """Accounts for the demo's page, with passwords made up now; empty where it has accounts already.
+
+    They lie beside the home where the demo's businesses have several storages.
+    """
+    settings = home / SETTINGS_FILE
+    if not settings.exists() and len({business.storage for business in _businesses(home).values()}) > 1:
+        settings.write_text(f"storage: {json.dumps(str(home.resolve() / 'listen'))}\n")
     accounts, _ = accounts_of(home)
     if accounts.all():
         return {}
