@@ -49,6 +49,23 @@ def to_wav(source: Path, extension: str, target: Path) -> None:
         raise _silent("no sample of it can be decoded")
 
 
+def plays(source: Path, extension: str) -> float:
+    """How many seconds of the recording can be decoded, to its end; nothing is written.
+
+    Raises:
+        PermanentError: there is nothing to hear in it.
+    """
+    try:
+        with _opened(source, _header(source, extension)) as container:
+            rate = container.streams.audio[0].codec_context.sample_rate
+            seconds = sum(frame.samples for frame in _frames(container)) / rate
+    except _errors() as error:
+        raise _silent(getattr(error, "strerror", None) or str(error)) from None
+    if not seconds:
+        raise _silent("no sample of it can be decoded")
+    return seconds
+
+
 def levels(wav: Path, buckets: int) -> list[list[int]]:
     """The loudest sample of each of so many equal parts, 0 to 100, one list a channel."""
     with wave.open(str(wav), "rb") as file:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,6 +51,20 @@ class Backup:
     bytes_added: int
     complete: bool
     complaint: str
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How a restore is done otherwise than usual.
+
+    `only`: nothing but these files, by their paths below the folder; not for thousands of them. `cache`: an empty
+    folder for restic's cache instead of its usual one, behind which damage of the repository can hide.
+    `on_progress` hears what restic tells of its status.
+    """
+
+    only: tuple[bytes, ...] = ()
+    cache: Path | None = None
+    on_progress: Callable[[dict[str, Any]], None] | None = None
 
 
 class Repository(Block):
@@ -222,16 +237,27 @@ class Repository(Block):
             complaint=call.complaint,
         )
 
-    def restore(self, year: int, snapshot_id: str, folder: Path | bytes, target: Path) -> None:
+    def restore(
+        self, year: int, snapshot_id: str, folder: Path | bytes, target: Path, how: Restoring | None = None
+    ) -> None:
         """Put the snapshot's `folder` into `target`; whatever is there already is left alone, as old as it may be."""
+        how = how or Restoring()
+        on_progress = how.on_progress
+
+        def hear(line: bytes) -> None:
+            message = json.loads(line) if on_progress and line.startswith(b"{") else {}
+            if on_progress and message.get("message_type") == "status":
+                on_progress(message)
+
         name = bytes(folder) if isinstance(folder, Path) else folder
         target.mkdir(parents=True, exist_ok=True)
-        self._run(
-            year,
-            ["restore", "--no-lock", "--json", snapshot_id.encode() + b":" + name, "--target", bytes(target),
-             "--overwrite", "never"],
-            on_line=lambda _line: None,
-        )  # fmt: skip
+        arguments: list[str | bytes] = ["restore", "--no-lock", "--json", snapshot_id.encode() + b":" + name]
+        arguments += ["--target", bytes(target), "--overwrite", "never"]
+        with NamedTemporaryFile() as patterns:  # names may hold numbers, which every process could read in a command
+            patterns.write(b"".join(b"/" + _literal(path) + b"\n" for path in how.only))
+            patterns.flush()
+            arguments += ["--include-file", patterns.name] if how.only else []
+            self._run(year, arguments, on_line=hear, cache=how.cache)
 
     def files(self, year: int, snapshot_id: str, root: Path, folders: list[bytes]) -> pl.DataFrame:
         """The files that lie directly in these folders of the snapshot (`FILE_SCHEMA`), path below `root`.
@@ -298,6 +324,7 @@ class Repository(Block):
         *,
         allowed: tuple[int, ...] = (0,),
         on_line: Callable[[bytes], None] | None = None,
+        cache: Path | None = None,
     ) -> Call:
         keys = {}
         if not self._is_folder():
@@ -305,9 +332,11 @@ class Repository(Block):
             keys = {"AWS_DEFAULT_REGION": self.region}
             keys["AWS_ACCESS_KEY_ID"] = self.access_key.get_secret_value() if self.access_key else ""
             keys["AWS_SECRET_ACCESS_KEY"] = self.secret_key.get_secret_value() if self.secret_key else ""
+        # A cache of a folder on this machine would only double what is read.
+        caching: list[str | bytes] = ["--no-cache"] if self._is_folder() else []
+        caching = ["--cache-dir", bytes(cache)] if cache and not self._is_folder() else caching
         return run_restic(
-            # A cache of a folder on this machine would only double what is read.
-            ["--no-cache", *arguments] if self._is_folder() else arguments,
+            [*caching, *arguments],
             environment={
                 "RESTIC_REPOSITORY": f"{self.location}/{year}",
                 "RESTIC_PASSWORD": self.password.get_secret_value(),
@@ -321,6 +350,12 @@ class Repository(Block):
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].strip()
+
+
+def _literal(path: bytes) -> bytes:
+    """The path as a line of restic's file of patterns; white space that such a file cannot hold is any character."""
+    pattern = re.sub(rb"[\\*?\[\]]", rb"\\\g<0>", path).replace(b"$", b"$$")
+    return re.sub(rb"[\n\r]|\s$", b"?", pattern)
 
 
 def _is_utf8(name: bytes) -> bool:

@@ -252,7 +252,7 @@ def restore(centre: Centre, snapshot: Snapshot, fresh: pl.DataFrame) -> None:
     It is exact to the file and keeps names without loss, which `restic diff` does not. An older version is removed
     first: restic would write into it, and so into the object that shares its bytes.
     """
-    folders = _few({unescape_path(path).rpartition(b"/")[0] for path in fresh["path"]})
+    folders = few_folders({unescape_path(path).rpartition(b"/")[0] for path in fresh["path"]})
     target = centre.business.restored(centre.site)
     remove_other_versions(target, fresh)
     for folder in folders:
@@ -265,7 +265,7 @@ def _path(name: bytes) -> str:
     return name.decode(errors="surrogateescape")
 
 
-def _few(folders: set[bytes]) -> list[bytes]:
+def few_folders(folders: set[bytes]) -> list[bytes]:
     """Folders that hold all these folders, few enough for a call of restic each."""
     while len(folders) > FEW_FOLDERS:
         deepest = max(folder.count(b"/") for folder in folders)

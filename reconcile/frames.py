@@ -477,6 +477,66 @@ SENT = Frame(
     },
 )
 
+DRILLS = Frame(
+    "drills",
+    "one restore drill: a day and a sample of recordings, restored from the backup into an empty place",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day on which it was made"),
+        "drill_id": Column(pl.String, "`<site>-<seed>`, which also names its report"),
+        "began_at": Column(INSTANT, "when it began"),
+        "seed": Column(pl.Int64, "of the random choice: the same seed over the same days chooses the same"),
+        "restored_day": Column(pl.Date, "the business day that was restored; null: there is none", nullable=True),
+        "recordings": Column(pl.Int64, "recordings that were to be restored: of that day, and the sample"),
+        "sampled": Column(pl.Int64, "those of other days"),
+        "bytes": Column(pl.Int64, "bytes that were restored"),
+        "same": Column(pl.Int64, "restored with the SHA-256 of the inventory"),
+        "differing": Column(pl.Int64, "restored with another SHA-256"),
+        "absent": Column(pl.Int64, "not restored"),
+        "played": Column(pl.Int64, "decoded from beginning to end"),
+        "silent": Column(pl.Int64, "whole at the source, and not to be decoded"),
+        "restore_seconds": Column(pl.Float64, "time until everything was restored"),
+        "recovery_seconds": Column(pl.Float64, "time until all of it was restored and proved: the recovery time"),
+        "whole_seconds": Column(
+            pl.Float64, "the same for all recordings of the site, at the measured speed; null: not known", nullable=True
+        ),
+        "recovery_point_seconds": Column(
+            pl.Float64, "age of the newest snapshot when it began: the recovery point; null: none", nullable=True
+        ),
+        "good": Column(pl.Boolean, "everything was restored, the same, and could be heard"),
+        "trouble": Column(pl.String, "what kept it from being carried out; null: nothing", nullable=True),
+    },
+)
+
+INSPECTIONS = Frame(
+    "inspections",
+    "one act of a day's inspection 巡检 of a business: opened, reminded, escalated or signed",
+    {
+        "business": _KEYS["business"],
+        "site": Column(pl.String, "`-`: an inspection is of all sites"),
+        "day": Column(pl.Date, "business day of the inspection"),
+        "act": Column(pl.String, "opened, reminded, escalated or signed; of several signatures the newest counts"),
+        "at": Column(INSTANT, "when"),
+        "author": Column(pl.String, "who signed; null for what voxkeep did", nullable=True),
+        "verdict": Column(pl.String, "of a signature: ok, remarks or rejected", nullable=True),
+        "comment": Column(pl.String, "what was said", nullable=True),
+        "heard": Column(pl.Int64, "recordings of the sample that were listened to", nullable=True),
+        "figures_sha256": Column(pl.String, "SHA-256 of the figures that it is about: inspection.json in the reports"),
+    },
+)
+
+PURGED = Frame(
+    "purged",
+    "one recording that the source disk has deleted, as a signed list allowed",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "the recording"),
+        "list_id": Column(pl.String, "the list that allowed it, 16 hex digits"),
+        "purged_at": Column(INSTANT, "when it was deleted, by the site's clock"),
+    },
+)
+
 MEASURED = Frame(
     "measured",
     "one business, site and day, as expectations look at it",
@@ -499,7 +559,7 @@ MEASURED = Frame(
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
-    DURATIONS, SENT, MEASURED,
+    DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.
 GATHERED = (SUMMARY, FILE_TYPES, FINDINGS)

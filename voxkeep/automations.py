@@ -163,7 +163,7 @@ def _flow_failed(business: str, client: SyncPrefectClient) -> _Parts | None:
         # Not of a notice that failed itself: it is kept in the outbox, and another would follow it for ever.
         match_related=[
             {"prefect.resource.id": f"prefect.tag.business={business}"},
-            {"prefect.resource.role": "flow", "prefect.resource.name": ["backup", "ingest", "reconcile"]},
+            {"prefect.resource.role": "flow", "prefect.resource.name": ["backup", "ingest", "reconcile", "drill"]},
         ],
         posture=Posture.Reactive,
         threshold=1,

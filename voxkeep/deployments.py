@@ -18,12 +18,14 @@ from prefect.utilities.callables import parameter_schema
 
 from blocks.step import Action, Step
 from flows.backup import backup
+from flows.drill import drill
 from flows.ingest import ingest, turn
 from flows.notice import notice
 from flows.reconciliation import reconcile
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
+_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, reconcile, notice)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup of each site with a worker; ingest, reconcile and notice of the business."""
+    """Backup of each site with a worker and drill of each; ingest, reconcile and notice of the business."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -65,6 +67,11 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
         *sites,
         Wanted(ingest, name, CENTRAL, ours, {"business": name}, when.ingest, settings.time_zone),
         Wanted(reconcile, name, CENTRAL, ours, {"business": name}, when.reconcile, settings.time_zone),
+        *(
+            Wanted(drill, f"{name}--{site}", CENTRAL, (*ours, f"site={site}"), {"business": name, "site": site},
+                   when.drill, settings.time_zone)
+            for site in settings.sites
+        ),
         Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
     ]
 
@@ -192,7 +199,7 @@ def _change_deployment(wanted: Wanted, known: DeploymentResponse, client: SyncPr
 
 def _paused(settings: Settings, wanted: set[str], client: SyncPrefectClient) -> Iterator[Step]:
     """Deployments of sites that the settings no longer have: nothing is deleted, they only no longer run."""
-    flows = {f"{flow.fn.__module__}.{flow.fn.__name__}": flow.name for flow in (backup, ingest, reconcile, notice)}
+    flows = {f"{flow.fn.__module__}.{flow.fn.__name__}": flow.name for flow in _FLOWS}
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["voxkeep", f"business={settings.business}"]))
     for known in client.read_deployments(deployment_filter=ours, limit=200):
         path = f"{flows.get(known.entrypoint or '')}/{known.name}"

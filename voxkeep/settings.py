@@ -103,6 +103,7 @@ class Schedules(_Strict):
     backup: str = Field("15 1 * * *", description="Backup of each site.")
     ingest: str = Field("*/15 * * * *", description="The sweep for new snapshots, which events only make earlier.")
     reconcile: str = Field("30 7 * * *", description="Reconciliation and report.")
+    drill: str = Field("0 3 1 * *", description="Restore drill of each site.")
 
 
 class Settings(_Strict):

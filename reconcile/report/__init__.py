@@ -4,6 +4,7 @@ from reconcile.report.brief import render_brief
 from reconcile.report.certificate import render_certificate
 from reconcile.report.coverage import calendar_days
 from reconcile.report.data import CHECKED, ReportData, open_findings, with_age
+from reconcile.report.drill import drill_brief, render_drill
 from reconcile.report.mail import render_mail
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language
@@ -15,11 +16,13 @@ __all__ = [
     "Language",
     "ReportData",
     "calendar_days",
+    "drill_brief",
     "findings_csv",
     "masked",
     "open_findings",
     "render_brief",
     "render_certificate",
+    "render_drill",
     "render_mail",
     "render_page",
     "render_workbook",

@@ -4,6 +4,8 @@ import re
 from functools import cache
 from typing import Literal
 
+from reconcile.report.duties import DUTIES
+
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, Language] = ("zh", "en")
 
@@ -332,6 +334,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "检查站点的工作进程、网络与磁盘，然后运行备份。",
         "Check the site's worker, network and disk, then run its backup.",
     ),
+    **DUTIES,
 }
 
 

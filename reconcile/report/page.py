@@ -1,7 +1,6 @@
 """The page: one HTML file that needs nothing from outside, in Chinese and English."""
 
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,8 +23,8 @@ from reconcile.report.data import (
 )
 from reconcile.report.expected import expectation
 from reconcile.report.lengths import lengths, range_words
-from reconcile.report.masking import masked
 from reconcile.report.messages import LANGUAGES, Language, phrase, say
+from reconcile.report.spoken import both, breakable
 from reconcile.report.totals import cards, coverages, size, stations
 
 # More findings than this nobody reads in a page; the workbook has them all.
@@ -53,8 +52,8 @@ def render_page(data: ReportData, language: Language) -> str:
             figures=found,
             zone=data.time_zone,
             generated=data.generated_at.astimezone(ZoneInfo(data.time_zone)).strftime("%Y-%m-%d %H:%M"),
-            verdict=_both(lambda spoken: verdict(data, spoken)),
-            changed=_both(lambda spoken: changes(data, spoken)),
+            verdict=both(lambda spoken: verdict(data, spoken)),
+            changed=both(lambda spoken: changes(data, spoken)),
             cards=cards(found),
             stations=stations(data, found),
             calendars=[site | {"drawn": _drawn(place, site)} for place, site in enumerate(calendars(data))],
@@ -64,7 +63,7 @@ def render_page(data: ReportData, language: Language) -> str:
             kinds=_kinds(is_open, shown),
             findings=shown.to_dicts(),
             first=shown.head(_FIRST).to_dicts(),
-            held=lambda row: _both(lambda spoken: _held(row, data, spoken)),
+            held=lambda row: both(lambda spoken: _held(row, data, spoken)),
             open_total=is_open.height,
             waived=waived_findings(data).head(TOP).to_dicts(),
             unmet=data.expectations.filter(~pl.col("success")).to_dicts(),
@@ -83,19 +82,6 @@ def top_findings(is_open: pl.DataFrame) -> pl.DataFrame:
     return shown.drop("place", "of_kind")
 
 
-def _both(make: Callable[[Language], str]) -> Markup:
-    """The text in both languages, of which the page shows one."""
-    return Markup("").join(
-        Markup('<span lang="{}">{}</span>').format("zh-CN" if spoken == "zh" else "en", _unbroken(make(spoken)))
-        for spoken in LANGUAGES
-    )
-
-
-def _unbroken(text: str) -> str:
-    """With the sign of a percentage never alone on the next line."""
-    return text.replace(" %", "\xa0%")
-
-
 @cache
 def _template() -> Template:
     environment = Environment(
@@ -105,20 +91,14 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["t"] = lambda key, **places: _both(lambda spoken: say(key, spoken, **places))
-    environment.globals["phrase"] = lambda text: _both(lambda spoken: _masked(phrase(text, spoken)))
-    environment.globals["expectation"] = lambda text: _both(lambda spoken: _masked(expectation(text, spoken)))
-    environment.globals["length"] = lambda row: _both(lambda spoken: range_words(row["first"], row["until"], spoken))
+    environment.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
+    environment.globals["phrase"] = lambda text: both(lambda spoken: breakable(phrase(text, spoken)))
+    environment.globals["expectation"] = lambda text: both(lambda spoken: breakable(expectation(text, spoken)))
+    environment.globals["length"] = lambda row: both(lambda spoken: range_words(row["first"], row["until"], spoken))
     environment.globals["share"] = share
-    environment.filters.update(masked=_masked, thousands=lambda number: f"{int(number):,}", size=size)
-    environment.filters["observed"] = lambda text: _masked(_observed(str(text)))
+    environment.filters.update(masked=breakable, thousands=lambda number: f"{int(number):,}", size=size)
+    environment.filters["observed"] = lambda text: breakable(_observed(str(text)))
     return environment.get_template("page.html.j2")
-
-
-def _masked(text: object) -> Markup:
-    """Masked, and with places where a long path may break."""
-    whole = str(escape(masked(str(text))))
-    return Markup(whole.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704  # escaped in the line above
 
 
 def _observed(text: str) -> str:
