@@ -68,8 +68,15 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
         Wanted(ingest, name, CENTRAL, ours, {"business": name}, when.ingest, settings.time_zone),
         Wanted(reconcile, name, CENTRAL, ours, {"business": name}, when.reconcile, settings.time_zone),
         *(
-            Wanted(drill, f"{name}--{site}", CENTRAL, (*ours, f"site={site}"), {"business": name, "site": site},
-                   when.drill, settings.time_zone)
+            Wanted(
+                drill,
+                f"{name}--{site}",
+                CENTRAL,
+                (*ours, f"site={site}"),
+                {"business": name, "site": site},
+                when.drill,
+                settings.time_zone,
+            )
             for site in settings.sites
         ),
         Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
