@@ -7,12 +7,10 @@ and how far one can seek are the same for every format and every browser. The or
 import struct
 import wave
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blocks.audio import FORMATS, AudioHeader, read_header
 from blocks.errors import PermanentError
@@ -27,10 +25,19 @@ _RAW_FORMATS = {
     "pcm_mulaw": "mulaw", "pcm_alaw": "alaw", "pcm_s16le": "s16le", "adpcm_g722": "g722", "g729": "g729",
 }  # fmt: skip
 _TAKE_RATE = ("mulaw", "alaw", "s16le")
+# Samples in WAV need no probing, which decodes much of them in vain, and come in packets of 64 KiB instead of 4.
+_PLAIN_OPTIONS = {"probesize": "2048", "max_size": "65536"}
+_SAMPLE_BYTES = 2
 _STEREO = 2
 # Packets in a row that cannot be decoded, after which nothing good comes any more.
 _MOST_BAD = 200
 _FULL_SCALE = 32768
+
+
+def load_decoders() -> None:
+    """Load FFmpeg now: several threads that load it at the same time find it half loaded."""
+    import av.audio.resampler  # noqa: PLC0415  # 0.2 s that only hearing needs
+    import av.error  # noqa: F401, PLC0415
 
 
 def to_wav(source: Path, extension: str, target: Path) -> None:
@@ -70,23 +77,21 @@ def levels(wav: Path, buckets: int) -> list[list[int]]:
     """The loudest sample of each of so many equal parts, 0 to 100, one list a channel."""
     with wave.open(str(wav), "rb") as file:
         channels, frames = file.getnchannels(), file.getnframes()
-        edges = np.linspace(0, frames, min(buckets, max(frames, 1)) + 1).astype(np.int64)
-        parts = [_loudest(file, end - start, channels) for start, end in pairwise(edges.tolist())]
-    return [[round(100 * part[channel] / _FULL_SCALE) for part in parts] for channel in range(channels)]
+    if not frames:
+        return [[0]] * channels
+    begins = wav.stat().st_size - frames * channels * _SAMPLE_BYTES
+    samples = np.memmap(wav, np.int16, "r", begins, (frames, channels))
+    edges = np.linspace(0, frames, min(buckets, frames) + 1).astype(np.int64)[:-1]
+    highest, lowest = (extreme.reduceat(samples, edges).astype(np.int32) for extreme in (np.maximum, np.minimum))
+    loudest = np.maximum(highest, -lowest)
+    found: list[list[int]] = np.rint(100 * loudest.T / _FULL_SCALE).astype(np.int64).tolist()
+    return found
 
 
 def duration_seconds(wav: Path) -> float:
     """How long a WAV file that `to_wav` wrote plays."""
     with wave.open(str(wav), "rb") as file:
         return file.getnframes() / file.getframerate()
-
-
-def _loudest(file: wave.Wave_read, frames: int, channels: int) -> list[int]:
-    samples: NDArray[np.int16] = np.frombuffer(file.readframes(frames), np.int16).reshape(-1, channels)
-    if not len(samples):
-        return [0] * channels
-    found: list[int] = np.abs(samples.astype(np.int32)).max(axis=0).tolist()
-    return found
 
 
 def _header(source: Path, extension: str) -> AudioHeader:
@@ -108,10 +113,17 @@ def _write(source: Path, header: AudioHeader, target: Path) -> int:
         out.setframerate(rate)
         to_pcm = AudioResampler(format="s16", layout="stereo" if channels == _STEREO else "mono", rate=rate)
         for frame in _frames(container):
-            for plain in to_pcm.resample(frame):
-                out.writeframesraw(plain.to_ndarray().tobytes())
+            for plain in [frame] if _is_plain(frame, channels) else to_pcm.resample(frame):
+                # A plane may be longer than its samples.
+                out.writeframesraw(bytes(plain.planes[0])[: plain.samples * channels * _SAMPLE_BYTES])
                 written += plain.samples
     return written
+
+
+def _is_plain(frame: "AudioFrame", channels: int) -> bool:
+    """Whether the frame holds just the samples that are wanted."""
+    form = frame.format.name
+    return frame.layout.nb_channels == channels and (form == "s16" or (form == "s16p" and channels == 1))
 
 
 def _opened(source: Path, header: AudioHeader) -> "InputContainer":
@@ -121,6 +133,8 @@ def _opened(source: Path, header: AudioHeader) -> "InputContainer":
         name = _RAW_FORMATS[header.codec or ""]
         options = {"sample_rate": str(header.sample_rate)} if name in _TAKE_RATE else {}
         return av.open(str(source), format=name, options=options)
+    if header.container == "wav" and (header.codec or "").startswith("pcm_"):
+        return av.open(str(source), format="wav", metadata_errors="ignore", options=_PLAIN_OPTIONS)
     if header.container in ("gsm", "wav"):
         return av.open(str(source), format=header.container, metadata_errors="ignore")
     return av.open(str(source), metadata_errors="ignore", options={"format_whitelist": FORMATS})

@@ -13,8 +13,9 @@ writer keeps outside the trail, and which an auditor writes down.
 
 import hmac
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
@@ -127,6 +128,8 @@ class AuditTrail:
         self._memory = memory
         self._clock = clock
         self._lock = RLock()
+        # Entries whose rows are not written yet, and where their writers wait.
+        self._waiting: deque[tuple[Entry, Future[Row]]] = deque()
         self._last: Row | None = None
         self._begun = False
         self._observers: list[Callable[[Row], None]] = []
@@ -147,20 +150,48 @@ class AuditTrail:
         Raises:
             TransientError, PermanentError: it could not be written: what it tells of must not be done.
         """
+        mine: Future[Row] = Future()
+        self._waiting.append((entry, mine))
         with self._lock:
-            for _ in range(_MOST_RACES):
-                self.catch_up()
-                row = self._next(entry)
-                if self._vault.create(_key(row.sequence), _written(row)) or self._is_mine(row):
-                    self._seen(row)
-                    self._remember(row)
-                    return row
-        raise TransientError(
-            operation="write the audit trail",
-            subject=entry.action,
-            cause=f"others took the next number {_MOST_RACES} times",
-            remedy="try again; if it stays, look for a process that writes without end",
-        )
+            # Whoever comes first writes for all who have come: the disk takes as long for many rows as for one.
+            if not mine.done():
+                self._write_waiting()
+        return mine.result()
+
+    def _write_waiting(self) -> None:
+        """Write the row of each who waits, and tell them; an error is everybody's."""
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            self._write_all(waiting)
+        except BaseException as error:
+            for _, told in waiting:
+                if not told.done():
+                    told.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _write_all(self, waiting: list[tuple[Entry, Future[Row]]]) -> None:
+        races = 0
+        while waiting and races < _MOST_RACES:
+            self.catch_up()
+            rows = self._next([entry for entry, _ in waiting])
+            made = self._vault.create_in_order([(_key(row.sequence), _written(row)) for row in rows])
+            if made < len(rows) and self._is_mine(rows[made]):
+                made += 1
+            for row in rows[:made]:
+                self._seen(row)
+            if made:
+                self._remember(rows[made - 1])
+            for row, (_, told) in zip(rows[:made], waiting, strict=False):
+                told.set_result(row)
+            waiting, races = waiting[made:], 0 if made else races + 1
+        if waiting:
+            raise TransientError(
+                operation="write the audit trail",
+                subject=waiting[0][0].action,
+                cause=f"others took the next number {_MOST_RACES} times",
+                remedy="try again; if it stays, look for a process that writes without end",
+            )
 
     def catch_up(self) -> None:
         """See the rows that others have written since."""
@@ -256,15 +287,19 @@ class AuditTrail:
                 return max(numbers)
         return 0
 
-    def _next(self, entry: Entry) -> Row:
+    def _next(self, entries: list[Entry]) -> list[Row]:
+        """The rows that these entries would be, each sealed to the one before."""
         now = self._clock().astimezone(UTC)
         at = max(now, self._last.at) if self._last else now
-        head = self.head()
-        # Two writers of the same entry at the same instant must not both take the one object for theirs.
-        told = replace(entry, details={**entry.details, "id": token_hex(8)})
-        bare = Row(head.sequence + 1, at, told, head.hash, "", "")
-        digest = _hash(bare)
-        return replace(bare, hash=digest, seal=self._seal(digest))
+        head, rows = self.head(), []
+        for entry in entries:
+            # Two writers of the same entry at the same instant must not both take the one object for theirs.
+            told = replace(entry, details={**entry.details, "id": token_hex(8)})
+            bare = Row(head.sequence + 1, at, told, head.hash, "", "")
+            digest = _hash(bare)
+            rows.append(replace(bare, hash=digest, seal=self._seal(digest)))
+            head = Head(bare.sequence, digest)
+        return rows
 
     def _seal(self, digest: str) -> str:
         return hmac.new(self._key, digest.encode(), sha256).hexdigest()

@@ -11,7 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from blocks.errors import PermanentError
-from blocks.hearing import duration_seconds, levels, to_wav
+from blocks.hearing import duration_seconds, levels, load_decoders, to_wav
 from blocks.store import ObjectStore
 
 # What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
@@ -40,6 +40,7 @@ class Sounds:
         self._most = most_bytes
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        load_decoders()
 
     def ready(self, store: ObjectStore, recording: dict[str, Any]) -> Sound:
         """The recording, ready to be heard.

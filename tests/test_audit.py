@@ -82,6 +82,23 @@ def test_writers_at_the_same_time_make_one_chain_without_a_gap(folder: Path) -> 
     assert (verified.rows, verified.problems) == (60, ())
 
 
+def test_rows_that_are_written_together_go_back_to_their_own_writers(folder: Path) -> None:
+    trails = [trail_in(folder) for _ in range(2)]
+    with ThreadPoolExecutor(16) as pool:
+        rows = list(pool.map(lambda n: trails[n % 2].append(Entry(f"p{n}", "search")), range(80)))
+    assert [row.entry.actor for row in rows] == [f"p{n}" for n in range(80)]
+    assert sorted(trail_in(folder).rows(80), key=lambda row: row.sequence) == sorted(rows, key=lambda row: row.sequence)
+
+
+def test_of_objects_in_order_those_before_the_first_that_is_there_are_made(folder: Path) -> None:
+    vault = Vault(url=str(folder))
+    vault.create("audit/3", b"theirs")
+    assert vault.create_in_order([(f"audit/{number}", b"ours") for number in range(1, 6)]) == 2
+    assert vault.names("audit") == ["1", "2", "3"]
+    assert vault.get("audit/3") == b"theirs"
+    assert vault.create_in_order([]) == 0
+
+
 def test_two_writers_on_both_sides_of_midnight_make_one_chain(folder: Path) -> None:
     """A number is taken once, whatever day its row is of; and time never goes back."""
     before, after = Clock(), Clock()
@@ -197,6 +214,14 @@ def test_what_cannot_be_written_raises(folder: Path) -> None:
     (folder.parent / "listen").write_text("a file where the folder should be")
     with pytest.raises(PermanentError, match="Cannot"):
         trail_in(folder).append(Entry("li.na", "play"))
+
+
+def test_who_waits_while_nothing_can_be_written_is_told_too(folder: Path) -> None:
+    (folder.parent / "listen").write_text("a file where the folder should be")
+    trail = trail_in(folder)
+    with ThreadPoolExecutor(8) as pool:
+        errors = [pool.submit(trail.append, Entry(f"p{n}", "play")).exception(60) for n in range(24)]
+    assert {type(error) for error in errors} == {PermanentError}
 
 
 def test_rows_come_newest_first_and_a_day_is_found_without_reading_all(folder: Path) -> None:

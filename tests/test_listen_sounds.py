@@ -35,6 +35,14 @@ def test_samples_that_need_no_decoding_stay_as_they_are(tmp_path: Path) -> None:
     assert np.array_equal(samples, tone(2, 2).T)
 
 
+def test_sound_that_comes_in_large_pieces_is_whole(tmp_path: Path) -> None:
+    long = tone(40, 2)
+    with wave.open(str(heard(tmp_path, encoded("wav", "pcm_s16le", long), "wav"))) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+    assert np.array_equal(samples, long.T)
+    assert duration_seconds(heard(tmp_path, encoded("wav", "pcm_alaw", long[:1]), "wav3")) == 40
+
+
 def test_a_recording_that_was_cut_off_is_heard_to_its_end(tmp_path: Path) -> None:
     content = encoded("wav", "pcm_alaw", tone(3))
     assert duration_seconds(heard(tmp_path, content[: len(content) // 2], "wav")) == pytest.approx(1.5, abs=0.05)
