@@ -21,6 +21,8 @@ from pydantic import Field
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 
 _SUFFIX = ".parquet"
+# Frames that hold no data, only what is to be done.
+MARKS = ("untraced",)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,26 @@ class Catalog(Block):
         if rows.is_empty() and not system.exists(f"{root}/{name}"):
             return False
         return self._put(name, rows)
+
+    def unmark(self, frame: str, mark: Partition) -> None:
+        """Take a mark away; one that was replaced since `partitions` has found it stays.
+
+        A mark holds no data: it only says that something is to be done. Of other frames nothing is ever removed.
+
+        Raises:
+            PermanentError: the frame holds more than marks, or the object cannot be removed.
+        """
+        if frame not in MARKS:
+            raise PermanentError(
+                operation="take a mark away",
+                subject=mark.path,
+                cause=f"{frame} holds more than marks",
+                remedy="let retention decide what may go",
+            )
+        if mark in self.partitions(frame, mark.business, mark.day, mark.day):
+            system, _ = self._reach()
+            with told("take a mark away", mark.path):
+                system.rm_file(mark.path)
 
     def _put(self, name: str, rows: pl.DataFrame, group: int | None = None) -> bool:
         content = _parquet(rows, group)

@@ -85,7 +85,7 @@ def back_up(place: Place, day: date | None) -> dict[str, Any]:
         packed, failures = extract(place, days)
         inventory = take_inventory(place, disk, days, now, complete=last is None)
         content = stage(place, days, disk, inventory)
-        taken = take_snapshot(place, until, content, last)
+        taken = take_snapshot(place, days, content, last)
         lost = confirm(place, until.year, taken, inventory)
     done = {
         "business": business,
@@ -132,11 +132,12 @@ def load_place(business: str, site: str) -> Place:
 
 @dataclass(frozen=True)
 class Last:
-    """The site's newest snapshot: its id, business day, and a digest of all that it holds."""
+    """The site's newest snapshot: its id, business day, the first day it took, and a digest of all that it holds."""
 
     snapshot_id: str
     year: int
     day: date
+    first_day: date
     content: str
 
 
@@ -147,15 +148,22 @@ def latest_snapshot(repository: Repository, year: int) -> Last | None:
         if found.height:
             newest = found.row(-1, named=True)
             tags = dict(tag.split("=", 1) for tag in newest["tags"] if "=" in tag)
-            return Last(newest["snapshot_id"], candidate, date.fromisoformat(tags["day"]), tags.get("content", ""))
+            day = date.fromisoformat(tags["day"])
+            first = date.fromisoformat(tags["first"]) if "first" in tags else day
+            return Last(newest["snapshot_id"], candidate, day, first, tags.get("content", ""))
     return None
 
 
 def open_days(place: Place, until: date, last: Last | None) -> list[date]:
-    """The business days to take: `lookback` days and any day since the last backup, none before `since`."""
-    first = until - timedelta(days=place.business.lookback_days)
-    if last and last.day < first:
-        first = last.day
+    """The business days to take: `lookback` days, and those of every backup that was missed; none before `since`.
+
+    The same day's next backup takes the same days again.
+    """
+    lookback = timedelta(days=place.business.lookback_days)
+    first = until - lookback
+    if last:
+        again = last.first_day if last.day == until else last.day
+        first = min(first, again, last.day + timedelta(days=1) - lookback)
     return days_between(min(max(first, place.settings.since or first), until), until)
 
 
@@ -300,9 +308,9 @@ def _digest(*parts: bytes) -> str:
 
 
 @task(name="snapshot", cache_policy=NO_CACHE)
-def take_snapshot(place: Place, until: date, content: str, last: Last | None) -> str:
+def take_snapshot(place: Place, days: list[date], content: str, last: Last | None) -> str:
     """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
-    logger = get_run_logger()
+    logger, until = get_run_logger(), days[-1]
     if last and last.year == until.year and last.content == content:
         logger.info("%s: nothing has changed since snapshot %s", place.name, last.snapshot_id[:8])
         return last.snapshot_id
@@ -313,6 +321,7 @@ def take_snapshot(place: Place, until: date, content: str, last: Last | None) ->
         f"site={place.site}",
         f"run={run.replace(',', ' ')}",
         f"day={until}",
+        f"first={days[0]}",
         f"content={content}",
     ]
     parent = last.snapshot_id if last and last.year == until.year else None

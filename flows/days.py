@@ -1,5 +1,6 @@
 """Business days and the instants between which they lie."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,17 @@ def today(now: datetime, time_zone: str) -> date:
 def days_between(first: date, last: date) -> list[date]:
     """All days from `first` to `last`, both included."""
     return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def following(days: Iterable[date]) -> list[list[date]]:
+    """The days (in order) in runs of days that follow each other."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and runs[-1][-1] + timedelta(days=1) == day:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
 
 
 def with_neighbours(days: list[date]) -> list[date]:

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load, load_index
 from blocks.store import ObjectStore, Proof, Publication
 from flows.artifacts import show_done
-from flows.days import with_neighbours
+from flows.days import following, with_neighbours
 from flows.errors import OUR_ERRORS, at
+from flows.untraced import mark
 from reconcile import arrivals
 from reconcile.calls import read_calls, read_notes
 from reconcile.documents import documents
@@ -46,6 +47,7 @@ from reconcile.frames import (
     RESTORED,
     SNAPSHOT_FILES,
     SNAPSHOTS,
+    TRACE,
     UNINDEXED,
     Frame,
     conform,
@@ -352,6 +354,10 @@ def catalogue(
             centre.write(frame, day, arrivals.newest_versions(centre.read(frame, [day]), part))
     _miss(centre, snapshot, inventory)
     tables = _read_tables(centre, snapshot)
+    traced = [day for day in _days(inventory) if centre.read(TRACE, [day]).height]
+    rows = [day for table in tables.values() for day in _days(table)]
+    changed = sorted({*_covered(snapshot), *rows, *traced})
+    mark(centre.catalog, centre.business.business, centre.site, changed, snapshot.snapshot_id)
     files = tables[EXTRACTS.name].select("dataset", "source_file")
     if files.height:
         for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS):
@@ -489,13 +495,8 @@ def index_or_remember(centre: Centre, days: list[date]) -> int:
 
 def together(days: list[date]) -> list[list[date]]:
     """The days (in order), cut where one is missing and where there are too many to have in memory."""
-    parts: list[list[date]] = []
-    for day in days:
-        if parts and parts[-1][-1] + timedelta(days=1) == day and len(parts[-1]) < INDEXED_TOGETHER:
-            parts[-1].append(day)
-        else:
-            parts.append([day])
-    return parts
+    runs = following(days)
+    return [run[at : at + INDEXED_TOGETHER] for run in runs for at in range(0, len(run), INDEXED_TOGETHER)]
 
 
 def documents_by_day(centre: Centre, days: list[date]) -> list[tuple[date, pl.DataFrame]]:

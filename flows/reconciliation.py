@@ -21,9 +21,10 @@ from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
 from flows.artifacts import show_findings
-from flows.days import days_between, start_of, today, with_neighbours
+from flows.days import days_between, following, start_of, today, with_neighbours
 from flows.errors import at
 from flows.ingest import Centre, load_centre
+from flows.untraced import unmark, waiting
 from flows.waive import mark
 from reconcile import findings as kinds
 from reconcile.evidence import Witnesses
@@ -117,12 +118,15 @@ def reconcile(
     with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
         for centre in centres:
             with at(f"{business}/{centre.site}"):
-                for window in windows(_sizes(centre, days), days, room):
-                    look = trace_site(centre, window)
-                    found = find(centre, window, look, until, now)
-                    summarise_site(centre, window, look.traced, found)
-        for centre in centres:
-            gather(centre, [*days, *reopen(centre, days, until)])
+                marks = waiting(centre.catalog, business, centre.site, until)
+                wanted = sorted({*days, *(mark.day for mark in marks)})
+                for period in following(wanted):
+                    for window in windows(_sizes(centre, period), period, room):
+                        look = trace_site(centre, window)
+                        found = find(centre, window, look, until, now)
+                        summarise_site(centre, window, look.traced, found)
+                gather(centre, [*wanted, *reopen(centre, wanted, until)])
+                unmark(centre.catalog, marks)
         checked = expectations(settings, centres, days, until)
         report = write_report(settings, centres, days, until, now, checked)
         delivered = notify(settings, until, report)
@@ -181,7 +185,7 @@ def trace_site(centre: Centre, days: list[date]) -> Look:
 def find(centre: Centre, days: list[date], look: Look, as_of: date, now: datetime) -> pl.DataFrame:
     """The site's ledger (FINDINGS) of these days, brought up to date."""
     matching = centre.rules.matching
-    snapshots = _snapshots(centre, days).lazy()
+    snapshots = _snapshots(centre, days, as_of).lazy()
     witnesses = Witnesses(
         stations=look.stations,
         snapshots=snapshots,
@@ -240,10 +244,10 @@ def _due(centre: Centre, days: list[date], now: datetime) -> pl.DataFrame:
     )
 
 
-def _snapshots(centre: Centre, days: list[date]) -> pl.DataFrame:
-    """The site's snapshots that may cover these days: a later one covers the days before it, too."""
-    behind = days_between(days[-1], days[-1] + timedelta(days=centre.business.lookback_days))
-    return centre.read(SNAPSHOTS, sorted({*days, *behind}))
+def _snapshots(centre: Centre, days: list[date], as_of: date) -> pl.DataFrame:
+    """The site's snapshots that may cover these days: a later one covers days before it, and those that were missed."""
+    behind = max(as_of, days[-1] + timedelta(days=centre.business.lookback_days))
+    return centre.read(SNAPSHOTS, days_between(days[0], behind))
 
 
 @task(name="summary", cache_policy=NO_CACHE)

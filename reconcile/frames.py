@@ -256,6 +256,15 @@ UNINDEXED = Frame(
     },
 )
 
+UNTRACED = Frame(
+    "untraced",
+    "one day that has got something since it was last traced; the next reconciliation takes it, too",
+    {
+        **_KEYS,
+        "snapshot_id": Column(pl.String, "the snapshot that brought it"),
+    },
+)
+
 EXTRACTS = Frame(
     "extracts",
     "one extract or ready-made file of a dataset, as it arrived",
@@ -558,7 +567,7 @@ MEASURED = Frame(
 
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
-    REJECTED, UNINDEXED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
+    REJECTED, UNINDEXED, UNTRACED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
     DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.

@@ -57,6 +57,21 @@ def test_an_empty_catalog_answers_with_nothing_in_the_right_columns(catalog: Cat
     assert catalog.businesses() == []
 
 
+def test_a_mark_is_taken_away_unless_it_was_set_anew_and_nothing_else_ever_is(catalog: Catalog) -> None:
+    for site in ("cq", "wh"):
+        catalog.write("untraced", "meituan", site, DAY, rows("1", site=site))
+    first, second = catalog.partitions("untraced", "meituan")
+    catalog.write("untraced", "meituan", "cq", DAY, rows("2"))
+    for mark in (first, second, second):
+        catalog.unmark("untraced", mark)
+    assert catalog.read("untraced", "meituan", None, None, SCHEMA)["call_id"].to_list() == ["2"]
+    catalog.write("calls", "meituan", "cq", DAY, rows("1"))
+    (partition,) = catalog.partitions("calls", "meituan")
+    with pytest.raises(PermanentError, match="more than marks"):
+        catalog.unmark("calls", partition)
+    assert catalog.read("calls", "meituan", "cq", [DAY], SCHEMA).height == 1
+
+
 def test_a_partition_has_another_version_whenever_it_was_replaced_and_only_then(catalog: Catalog) -> None:
     later = date(2021, 2, 1)
     catalog.write("calls", "meituan", "wh", DAY, rows("2", site="wh"))

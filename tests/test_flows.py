@@ -21,7 +21,7 @@ from flows import ingest as steps_of_ingest
 from flows.backup import backup, load_place
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
-from reconcile.frames import CALLS, FINDINGS, GONE, INVENTORY, QUARANTINE, SNAPSHOTS, SUMMARY, TRACE
+from reconcile.frames import CALLS, FINDINGS, GONE, INVENTORY, QUARANTINE, SNAPSHOTS, SUMMARY, TRACE, UNTRACED
 
 
 def small_day(shop: Shop) -> None:
@@ -84,6 +84,22 @@ def test_a_late_arrival_resolves_the_finding_of_the_day_before(shop: Shop) -> No
         DAY,
     )
     assert (resolved["resolution"], resolved["status_since"]) == ("recording_arrived", DAY + timedelta(days=1))
+
+
+def test_a_row_that_arrives_while_backups_are_missed_is_taken_and_its_old_day_traced_again(shop: Shop) -> None:
+    shop.apply(lookback_days=2)
+    small_day(shop)
+    shop.run()
+    shop.run(DAY + timedelta(days=1))
+    assert shop.open_findings() == {}
+    shop.call("late", "15:00:00")  # on the third day, whose backup would have found it
+    shop.run(DAY + timedelta(days=3))
+    assert shop.open_findings() == {"recording_missing": 1}
+    assert shop.frame(FINDINGS)["day"].to_list() == [DAY]
+    before = shop.files()
+    shop.run(DAY + timedelta(days=3))
+    assert shop.files() == before
+    assert shop.frame(UNTRACED).is_empty()
 
 
 def test_a_catalog_whose_findings_have_no_evidence_yet_is_read_and_carried_on(shop: Shop) -> None:
