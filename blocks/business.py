@@ -62,6 +62,9 @@ class Business(Block):
     expected: dict[str, Any] = Field(
         default_factory=dict, description="What is expected of each day (reconcile.expected.Expected)."
     )
+    inspection: dict[str, Any] = Field(
+        default_factory=dict, description="How it is inspected every morning (reconcile.inspection.InspectionRules)."
+    )
     packs: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="What banks ask for (reconcile.pack.Pack), by name."
     )

@@ -166,6 +166,10 @@ class Notifier(Block):
         alerts = [_Alert(route, title, markdown, severity, files, html) for route in sorted(self._urls())]
         return [self._keep_and_deliver(alert) for alert in alerts]
 
+    def waiting(self) -> int:
+        """How many alerts are kept because they could not be delivered."""
+        return sum(1 for _ in self.outbox.glob("*.json"))
+
     def resend(self) -> list[Delivery]:
         """Try again what was kept; one that another process is just sending is left to it."""
         deliveries = []

@@ -259,6 +259,16 @@ class Repository(Block):
             arguments += ["--include-file", patterns.name] if how.only else []
             self._run(year, arguments, on_line=hear, cache=how.cache)
 
+    def lock_times(self, year: int) -> list[datetime]:
+        """When each lock of the year's repository was last refreshed; a run holds one, and a dead one leaves it."""
+        listed = self._run(year, ["list", "locks", "--no-lock"], allowed=(0, NO_REPOSITORY))
+        times = []
+        for name in listed.output.decode().split() if listed.code == 0 else []:
+            found = self._run(year, ["cat", "lock", name, "--no-lock"], allowed=(0, 1))
+            if found.code == 0:  # one that was released meanwhile is none
+                times.append(datetime.fromisoformat(json.loads(found.output)["time"]))
+        return times
+
     def files(self, year: int, snapshot_id: str, root: Path, folders: list[bytes]) -> pl.DataFrame:
         """The files that lie directly in these folders of the snapshot (`FILE_SCHEMA`), path below `root`.
 

@@ -184,7 +184,13 @@ def test_nothing_names_a_package_registry_or_a_folder_of_one_machine() -> None:
 
 def test_prefect_reads_the_deployments() -> None:
     model = PrefectYamlModel.model_validate(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8")))
-    assert [deployment.name for deployment in model.deployments] == ["backup", "ingest", "reconcile", "drill"]
+    assert [deployment.name for deployment in model.deployments] == [
+        "backup",
+        "ingest",
+        "reconcile",
+        "drill",
+        "inspect",
+    ]
     assert model.prefect_version == locked()["prefect"]
 
 

@@ -80,7 +80,7 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
     blocks: list[tuple[str, Block]] = [
         (name, _business(settings)),
         *service_blocks(settings),
-        (name, Notifier(routes=_routes(settings), outbox=Path(settings.storage) / "outbox" / name)),
+        *_notifiers(settings),
     ]
     if settings.certificate_key:
         key = settings.certificate_key.fetch(f"certificate key of {name}")
@@ -93,8 +93,18 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
     return {f"{block.get_block_type_slug()}/{document}": block for document, block in blocks}
 
 
-def _routes(settings: Settings) -> dict[str, str]:
-    return {route: secret.fetch(f"alert route {route}") for route, secret in settings.alerts.items()}
+def _notifiers(settings: Settings) -> list[tuple[str, Block]]:
+    """Of the business, and of those who are told when nobody signs its inspection."""
+    name, outbox = settings.business, Path(settings.storage) / "outbox"
+    alerts = {route: secret.fetch(f"alert route {route}") for route, secret in settings.alerts.items()}
+    answering = {
+        route: secret.fetch(f"route {route} of inspection.escalate_to")
+        for route, secret in settings.inspection.escalate_to.items()
+    }
+    return [
+        (name, Notifier(routes=alerts, outbox=outbox / name)),
+        (f"{name}--escalation", Notifier(routes=answering or alerts, outbox=outbox / f"{name}--escalation")),
+    ]
 
 
 def _business(settings: Settings) -> Business:
@@ -109,6 +119,7 @@ def _business(settings: Settings) -> Business:
         backup_due_hours=settings.backup_due_hours,
         coverage_target=settings.coverage_target,
         expected=settings.expectations.model_dump(mode="json"),
+        inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),
         packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
         has_workers=settings.schedules is not None,
         language=settings.language,

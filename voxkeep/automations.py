@@ -163,7 +163,10 @@ def _flow_failed(business: str, client: SyncPrefectClient) -> _Parts | None:
         # Not of a notice that failed itself: it is kept in the outbox, and another would follow it for ever.
         match_related=[
             {"prefect.resource.id": f"prefect.tag.business={business}"},
-            {"prefect.resource.role": "flow", "prefect.resource.name": ["backup", "ingest", "reconcile", "drill"]},
+            {
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": ["backup", "ingest", "reconcile", "drill", "inspect"],
+            },
         ],
         posture=Posture.Reactive,
         threshold=1,

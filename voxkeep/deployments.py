@@ -20,12 +20,13 @@ from blocks.step import Action, Step
 from flows.backup import backup
 from flows.drill import drill
 from flows.ingest import ingest, turn
+from flows.inspection import inspect
 from flows.notice import notice
 from flows.reconciliation import reconcile
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
-_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, reconcile, notice)
+_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, reconcile, notice)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup of each site with a worker and drill of each; ingest, reconcile and notice of the business."""
+    """Backup of each site with a worker and drill of each; ingest, reconcile, inspect and notice of the business."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -79,6 +80,7 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
             )
             for site in settings.sites
         ),
+        Wanted(inspect, name, CENTRAL, ours, {"business": name}, when.inspect, settings.time_zone),
         Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
     ]
 

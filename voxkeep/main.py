@@ -29,6 +29,8 @@ FLOWS = {
     "export": "export",
     "drill": "drill",
     "restore": "recovery",
+    "inspect": "inspection",
+    "sign": "inspection",
 }
 
 app = typer.Typer(
@@ -98,6 +100,14 @@ class RoleName(StrEnum):
     liaison = "liaison"
     auditor = "auditor"
     administrator = "administrator"
+
+
+class Verdict(StrEnum):
+    """What somebody says of a day's inspection."""
+
+    ok = "ok"
+    remarks = "remarks"
+    rejected = "rejected"
 
 
 class IndexVerb(StrEnum):
@@ -725,3 +735,26 @@ def restore(
     result = _run_flow("restore", home, parameters)
     _show_result(result, json=json)
     raise typer.Exit(COMPLETE if result["same"] == result["recordings"] else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep inspect meituan --sign 'Wang Lei' --comment 'disk of cq ordered'[/]")
+def inspect(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    sign: Annotated[str | None, typer.Option("--sign", help="Sign it, with this name.")] = None,
+    verdict: Annotated[Verdict, typer.Option("--verdict", help="What is said of it.")] = Verdict.ok,
+    comment: Annotated[str, typer.Option("--comment", help="Why, and who sees to it.")] = "",
+    heard: Annotated[int | None, typer.Option("--heard", min=0, help="Recordings that were listened to.")] = None,
+    day: Day = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Open the day's inspection 巡检, remind of it, or sign it: once a day, however often this runs.
+
+    Exit code 0: it is signed; 1: it waits, or was rejected; 2: it could not run.
+    """
+    parameters: dict[str, Any] = {"business": business, "day": _one_day(day)}
+    if sign is not None:
+        parameters |= {"author": sign, "verdict": verdict.value, "comment": comment, "heard": heard}
+    result = _run_flow("inspect" if sign is None else "sign", home, parameters)
+    _show_result(result, json=json)
+    raise typer.Exit(COMPLETE if result["stands"] in ("ok", "remarks") else INCOMPLETE)

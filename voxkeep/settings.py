@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from reconcile.expected import Expected
+from reconcile.inspection import InspectionRules
 from reconcile.rules import DatasetRules, MatchingRules, NumberRules, Rules
 from voxkeep.pack_settings import load_pack
 from voxkeep.secret import Secret
@@ -104,6 +105,18 @@ class Schedules(_Strict):
     ingest: str = Field("*/15 * * * *", description="The sweep for new snapshots, which events only make earlier.")
     reconcile: str = Field("30 7 * * *", description="Reconciliation and report.")
     drill: str = Field("0 3 1 * *", description="Restore drill of each site.")
+    inspect: str = Field(
+        "0 8-18 * * *", description="The daily inspection: the first run of a day opens it, later ones remind."
+    )
+
+
+class Inspection(InspectionRules):
+    """The daily inspection 巡检: what a person looks at every morning and signs (docs/inspection.md)."""
+
+    escalate_to: dict[str, Secret] = Field(
+        default_factory=dict,
+        description="Route: Apprise URL of those who are told when nobody has signed; the `alerts`, where not given.",
+    )
 
 
 class Settings(_Strict):
@@ -147,6 +160,9 @@ class Settings(_Strict):
         default_factory=list, description="Files, beside this YAML, of the packs that banks ask for (docs/packs.md)."
     )
     alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
+    inspection: Inspection = Field(
+        default_factory=Inspection, description="The daily inspection 巡检, which a person signs."
+    )
     certificate_key: Secret | None = Field(
         None,
         description="Ed25519 private key (PEM) that signs certificates: `openssl genpkey -algorithm ed25519`.",
@@ -236,6 +252,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         for name, dataset in settings.datasets.items()
     }
     alerts = {route: _absolute_secret(secret, folder) for route, secret in settings.alerts.items()}
+    answering = {route: _absolute_secret(secret, folder) for route, secret in settings.inspection.escalate_to.items()}
     services = {
         name: section.model_copy(
             update={
@@ -252,6 +269,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         update={
             "storage": storage, "sites": sites, "datasets": datasets, "alerts": alerts,
             "packs": list(map(whole, settings.packs)), "certificate_key": key,
+            "inspection": settings.inspection.model_copy(update={"escalate_to": answering}),
             **services,
         }
     )  # fmt: skip
