@@ -10,7 +10,7 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen bench-latency tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
@@ -22,6 +22,7 @@ help:
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make bench-engine  the engine against DuckDB, plain joins in Polars, and datacompy; the command compare"
 	@echo "make bench-listen  searching a million calls, sixteen users at a time"
+	@echo "make bench-latency  from a call's end until it can be heard, over the servers of make cluster, five calls a second"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -45,6 +46,7 @@ $(SERVERS): tools/debian.sh tools/canaille.sh tools/go.sh tools/minio.sh tools/e
 	@sh tools/debian.sh chromium chromium fonts-noto-cjk
 	@sh tools/debian.sh mariadbd mariadb-server-core mariadb-client-core
 	@sh tools/debian.sh sshd openssh-server openssh-client
+	@sh tools/debian.sh promtool prometheus
 	@touch $@
 
 tools: $(READY) $(RESTIC)
@@ -96,6 +98,9 @@ bench-engine: .tools/bench/ready
 
 bench-listen: servers
 	@$(BIN)/python bench/listening.py
+
+bench-latency: servers
+	@$(BIN)/python -m bench.latency
 
 bench: servers
 	@sh tools/s5cmd.sh .tools

@@ -26,6 +26,21 @@ class SiteSettings(BaseModel):
         description="Dataset: the folder in which another system drops ready-made CSV files.",
     )
     time_zones: dict[str, str] = Field(default_factory=dict, description="Dataset: time zone of its source's clock.")
+    pings: list[str] = Field(default_factory=list, description="Stages of which a dead man's switch is told.")
+
+
+class Realtime(BaseModel):
+    """How often what is new is taken between the daily runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    every_seconds: float = Field(20, ge=1, description="A batch at most every so many seconds, where something is new.")
+    quiet_period_seconds: float = Field(
+        5,
+        ge=0,
+        description="A younger file is taken as still growing, in seconds, where the disk does not tell when a file is "
+        "closed: on network shares.",
+    )
 
 
 class Business(Block):
@@ -35,6 +50,7 @@ class Business(Block):
         business: Its name, as in buckets and folders.
         title: What people call it.
         sites: Its sites by name.
+        realtime: How often what is new is taken between the daily runs.
         rules: How its rows are read and its recordings matched (reconcile.rules.Rules, as JSON).
         storage: Folder below which the embedded profile keeps everything.
 
@@ -71,6 +87,7 @@ class Business(Block):
     has_workers: bool = Field(
         default=False, description="Whether Prefect's workers run its flows, on several machines."
     )
+    realtime: Realtime | None = Field(default=None, description="How often what is new is taken; none: daily only.")
     language: str = Field(default="zh", description="Language of chat messages: zh or en.")
 
     def restored(self, site: str) -> Path:

@@ -85,7 +85,7 @@ class Catalog(Block):
         first = month.replace(day=1)
         days = [first + timedelta(days=place) for place in range(31)]
         rows = self.read(frame, business, site, [day for day in days if day.month == first.month], schema)
-        name = f"summaries/{_part(frame)}/business={_part(business)}/month={first:%Y-%m}/{_part(site)}{_SUFFIX}"
+        name = self._month(frame, business, first, site)
         system, root = self._reach()
         if rows.is_empty() and not system.exists(f"{root}/{name}"):
             return False
@@ -110,6 +110,14 @@ class Catalog(Block):
             system, _ = self._reach()
             with told("take a mark away", mark.path):
                 system.rm_file(mark.path)
+
+    def gathered(self, frame: str, business: str, site: str, month: date, schema: pl.Schema) -> pl.DataFrame:
+        """The rows of the month that `gather` has put together; none where it has not."""
+        system, root = self._reach()
+        path = f"{root}/{self._month(frame, business, month, site)}"
+        with told("read the catalog", f"{frame} of {business}"):
+            there = [Partition(business, site, month, path, "")] if system.exists(path) else []
+            return self.open(there, schema).collect()
 
     def _put(self, name: str, rows: pl.DataFrame, group: int | None = None) -> bool:
         content = _parquet(rows, group)
@@ -211,6 +219,10 @@ class Catalog(Block):
     @staticmethod
     def _partition(frame: str, business: str, day: date, site: str) -> str:
         return f"{_part(frame)}/business={_part(business)}/day={day}/{_part(site)}{_SUFFIX}"
+
+    @staticmethod
+    def _month(frame: str, business: str, month: date, site: str) -> str:
+        return f"summaries/{_part(frame)}/business={_part(business)}/month={month:%Y-%m}/{_part(site)}{_SUFFIX}"
 
     def _reach(self) -> tuple[AbstractFileSystem, str]:
         """The file system behind the URL, and the catalog's path in it."""

@@ -117,16 +117,33 @@ class ElasticIndex(Block):
         if rows.height:
             self._create(server, business, index)
         written, rejected = self._write(server, index, rows, held.clear() if anew else held)
-        others = self._others(server, business, index)
-        moved = [_held(server, other, [_is_one_of(uids)]) for other in others for uids in _portions(written)]
+        moved = self._moved(server, business, index, written)
         gone = held.filter(pl.col("call_uid").is_in(rows["call_uid"].implode()).not_())
         refused = held.join(rejected, on="call_uid", how="semi")
-        unwanted = pl.concat([gone, refused, *moved])
+        unwanted = pl.concat([gone, refused, moved])
         self._delete(server, business, unwanted)
         changed = len(written) + unwanted.height > 0
         if changed:
             server.ask("POST", f"{part(_alias(business))}/_refresh")
         return Indexed(changed, rejected)
+
+    def update(self, business: str, site: str, day: date, documents: pl.DataFrame) -> Indexed:
+        """Make `documents` (`DOCUMENT_SCHEMA`) what the partition holds of their calls; the others stay as they are.
+
+        Raises:
+            As `replace`.
+        """
+        rows = of_partition(documents, business, site, day)
+        if rows.is_empty():
+            return Indexed(changed=False, rejected=REJECTED_SCHEMA.to_frame())
+        index = f"{_alias(business)}-{day:%Y.%m}"
+        server = self._server()
+        self._create(server, business, index)
+        written, rejected = self._write(server, index, rows, _HELD_SCHEMA.to_frame())
+        older = [_held(server, index, [_is_one_of(uids)]) for uids in _portions(rejected["call_uid"].to_list())]
+        self._delete(server, business, pl.concat([self._moved(server, business, index, written), *older]))
+        server.ask("POST", f"{part(_alias(business))}/_refresh")
+        return Indexed(changed=True, rejected=rejected)
 
     def documents(self, business: str, site: str, day: date) -> pl.DataFrame:
         """All that the index holds of the partition (`DOCUMENT_SCHEMA`)."""
@@ -187,9 +204,11 @@ class ElasticIndex(Block):
         if status >= httpx.codes.BAD_REQUEST and _error_type(answer) != "resource_already_exists_exception":
             raise server.refusal(f"PUT {index}", status, answer)
 
-    def _others(self, server: Server, business: str, index: str) -> list[str]:
-        """The indices of the other months, from which a call may have moved."""
-        return [name for name in self._indices(server, business) if name != index]
+    def _moved(self, server: Server, business: str, index: str, written: list[str]) -> pl.DataFrame:
+        """These calls as other months hold them, from which they have moved."""
+        others = [name for name in self._indices(server, business) if name != index]
+        found = [_held(server, other, [_is_one_of(uids)]) for other in others for uids in _portions(written)]
+        return pl.concat([_HELD_SCHEMA.to_frame(), *found])
 
     def _indices(self, server: Server, business: str) -> dict[str, Any]:
         """The indices of the business with their aliases: names that another business begins with are not its own."""

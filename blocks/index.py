@@ -155,6 +155,16 @@ class CatalogIndex(Block):
         changed = self._catalog().write(_FRAME, business, site, day, kept, group=_GROUP)
         return Indexed(changed, REJECTED_SCHEMA.to_frame())
 
+    def update(self, business: str, site: str, day: date, documents: pl.DataFrame) -> Indexed:
+        """Make `documents` (`DOCUMENT_SCHEMA`) what the partition holds of their calls; the others stay as they are.
+
+        Raises:
+            PermanentError: as `replace`.
+        """
+        rows = of_partition(documents, business, site, day)
+        others = self.documents(business, site, day).join(rows, on="call_uid", how="anti")
+        return self.replace(business, site, day, pl.concat([others, rows]))
+
     def documents(self, business: str, site: str, day: date) -> pl.DataFrame:
         """All that the index holds of the partition (`DOCUMENT_SCHEMA`)."""
         return self._catalog().read(_FRAME, business, site, [day], DOCUMENT_SCHEMA).sort("call_uid")

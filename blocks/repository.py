@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -36,6 +37,7 @@ SNAPSHOT_SCHEMA = pl.Schema(
         "host": pl.String(),
         "paths": pl.List(pl.String),
         "tags": pl.List(pl.String),
+        "ended_at": pl.Datetime("us", "UTC"),
     }
 )
 FILE_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": pl.Datetime("us", "UTC")})
@@ -139,8 +141,16 @@ class Repository(Block):
 
     def _years_in_bucket(self) -> list[int]:
         """Asked with short patience: with a wrong key or address restic itself would try for a quarter of an hour."""
-        try:
+        with self._patiently():
             below = obstore.list_with_delimiter(self._bucket(), None)["common_prefixes"]
+        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in below]
+        return sorted(int(name) for name in names if re.fullmatch("[0-9]{4}", name))
+
+    @contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """What S3 refuses, told as an error of ours."""
+        try:
+            yield
         except (refusal.PermissionDeniedError, refusal.UnauthenticatedError, refusal.NotFoundError) as error:
             raise PermanentError(
                 operation="use the repositories",
@@ -155,8 +165,6 @@ class Repository(Block):
                 cause=f"the service does not answer: {_first_line(error)}",
                 remedy="check that it runs and can be reached from here, then run it again",
             ) from None
-        names = [prefix.rstrip("/").rpartition("/")[2] for prefix in below]
-        return sorted(int(name) for name in names if re.fullmatch("[0-9]{4}", name))
 
     def _bucket(self) -> S3Store:
         address = urlsplit(self.location.removeprefix("s3:"))
@@ -180,6 +188,18 @@ class Repository(Block):
             retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
         )
 
+    def marks(self, year: int) -> frozenset[str]:
+        """The ids of the year's snapshots by one listing, which is quick and needs no password.
+
+        Raises:
+            PermanentError, TransientError: as `years`.
+        """
+        if self._is_folder():
+            return frozenset(file.name for file in Path(self.location, str(year), "snapshots").glob("*"))
+        with self._patiently():
+            pages = obstore.list(self._bucket(), f"{year}/snapshots/")
+            return frozenset(found["path"].rpartition("/")[2] for page in pages for found in page)
+
     def snapshots(self, year: int) -> pl.DataFrame:
         """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository."""
         call = self._run(year, ["snapshots", "--json", "--no-lock"], allowed=(0, NO_REPOSITORY))
@@ -192,6 +212,7 @@ class Repository(Block):
                 "host": found["hostname"],
                 "paths": found["paths"],
                 "tags": found.get("tags") or [],
+                "ended_at": _instant(found.get("summary", {}).get("backup_end")),
             }
             for found in json.loads(call.output or b"[]")
         ]
@@ -366,6 +387,10 @@ def _literal(path: bytes) -> bytes:
     """The path as a line of restic's file of patterns; white space that such a file cannot hold is any character."""
     pattern = re.sub(rb"[\\*?\[\]]", rb"\\\g<0>", path).replace(b"$", b"$$")
     return re.sub(rb"[\n\r]|\s$", b"?", pattern)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _is_utf8(name: bytes) -> bool:

@@ -225,8 +225,11 @@ put_programs() {
     files=/usr/local/bin/voxkeep
     put 755 "$source/deploy/systemd/voxkeep" "$root/usr/local/bin/voxkeep"
     case $role in
-        central) wanted='voxkeep-prefect.service voxkeep-receiver.service voxkeep-worker@.service' ;;
-        site) wanted='voxkeep-worker@.service voxkeep-backup@.service voxkeep-backup@.timer' ;;
+        central)
+            wanted='voxkeep-prefect.service voxkeep-receiver.service voxkeep-worker@.service voxkeep-watch@.service'
+            wanted="$wanted voxkeep-metrics.service"
+            ;;
+        site) wanted='voxkeep-worker@.service voxkeep-backup@.service voxkeep-backup@.timer voxkeep-watch@.service' ;;
     esac
     for unit in $wanted; do
         put 644 "$source/deploy/systemd/$unit" "$units/$unit"
@@ -306,7 +309,8 @@ start_services() {
     elif [ "$changes" != 0 ]; then
         change "tell systemd of it" systemctl daemon-reload
         change "restart what runs" \
-            systemctl try-restart voxkeep-prefect.service voxkeep-receiver.service 'voxkeep-worker@*.service'
+            systemctl try-restart voxkeep-prefect.service voxkeep-receiver.service voxkeep-metrics.service \
+            'voxkeep-worker@*.service' 'voxkeep-watch@*.service'
     fi
     configured || echo "  fill in $etc/voxkeep.env"
     for unit in ${wanted:-voxkeep-worker@BUSINESS--SITE.service}; do

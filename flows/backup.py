@@ -17,6 +17,7 @@ import polars as pl
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from pydantic import BaseModel
 
 from blocks.business import STAGING, Business, SiteSettings
 from blocks.datapackage import Resource, write_datapackage
@@ -30,10 +31,15 @@ from blocks.source import SourceDatabase, sql_of_day
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between, start_of, today, window
 from flows.errors import at
+from flows.pings import pinged
+from flows.runs import BEGAN, LIVE
 from reconcile.arrivals import vanished
 from reconcile.frames import INVENTORY, conform
 from reconcile.recordings import name_files
 from reconcile.rules import Rules
+
+# A call that began yesterday is taken live as long as this.
+LONGEST_CALL = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -63,29 +69,41 @@ class Place:
         return Path(self.settings.staging).resolve() / STAGING
 
 
+class Live(BaseModel):
+    """What the watcher has seen of the disk: files that are being written, and since when it sees every write."""
+
+    growing: list[str] = []
+    since: datetime | None = None
+
+
 @flow(name="backup", flow_run_name="backup {business}/{site}")
-def backup(business: str, site: str, day: date | None = None) -> dict[str, Any]:
+def backup(business: str, site: str, day: date | None = None, live: Live | None = None) -> dict[str, Any]:
     """Back up one site: the business days up to `day` (today, where not given) and all its recordings.
+
+    `live`: a batch of the watcher, which takes the day so far alone.
 
     Run twice, or after kill -9, it ends in the same state; where nothing has changed no snapshot is added.
     """
     with at(f"{business}/{site}"):
-        return back_up(load_place(business, site), day)
+        place = load_place(business, site)
+        with pinged(place.business, site, "backup"):
+            return back_up(place, day, live)
 
 
-def back_up(place: Place, day: date | None) -> dict[str, Any]:
+def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[str, Any]:
     """The steps of a backup, in their order; returns what was done."""
     business, site = place.business.business, place.site
     now = datetime.now(UTC)
     until = day or today(now, place.rules.time_zone)
     with exclusive(Path(place.settings.staging) / "backup.lock", f"back up {business}/{site}"):
         last = latest_snapshot(place.repository, until.year)
-        days = open_days(place, until, last)
+        days = live_days(place, until, now) if live and last else open_days(place, until, last)
         disk = scan_recordings(place)
         packed, failures = extract(place, days)
-        inventory = take_inventory(place, disk, days, now, complete=last is None)
+        inventory = take_inventory(place, disk, days, now, complete=last is None, live=live)
         content = stage(place, days, disk, inventory)
-        taken = take_snapshot(place, days, content, last)
+        tags = [f"{BEGAN}{now.isoformat()}", *([LIVE] if live and last else [])]
+        taken = take_snapshot(place, days, content, last, tags)
         lost = confirm(place, until.year, taken, inventory)
     done = {
         "business": business,
@@ -132,26 +150,40 @@ def load_place(business: str, site: str) -> Place:
 
 @dataclass(frozen=True)
 class Last:
-    """The site's newest snapshot: its id, business day, the first day it took, and a digest of all that it holds."""
+    """The site's newest snapshot: its id and a digest of all that it holds; business day and first day of the last run.
+
+    A batch of the watcher is no such run: what changes late in the days before it, it does not see.
+    """
 
     snapshot_id: str
     year: int
-    day: date
-    first_day: date
+    day: date | None
+    first_day: date | None
     content: str
 
 
 def latest_snapshot(repository: Repository, year: int) -> Last | None:
     """The site's newest snapshot in this year's repository or last year's; None where there is none yet."""
+    newest = None
     for candidate in (year, year - 1):
         found = repository.snapshots(candidate)
-        if found.height:
-            newest = found.row(-1, named=True)
-            tags = dict(tag.split("=", 1) for tag in newest["tags"] if "=" in tag)
-            day = date.fromisoformat(tags["day"])
-            first = date.fromisoformat(tags["first"]) if "first" in tags else day
-            return Last(newest["snapshot_id"], candidate, day, first, tags.get("content", ""))
+        daily = found.filter(~pl.col("tags").list.contains(LIVE))
+        if found.height and newest is None:
+            newest = found.row(-1, named=True) | {"year": candidate}
+        if newest and (daily.height or candidate < year):
+            day, first = _days_of(daily.row(-1, named=True)) if daily.height else (None, None)
+            return Last(newest["snapshot_id"], newest["year"], day, first, _tags(newest).get("content", ""))
     return None
+
+
+def _days_of(snapshot: dict[str, Any]) -> tuple[date, date]:
+    """Business day and first day that it took; older programs did not tell the first."""
+    tags = _tags(snapshot)
+    return date.fromisoformat(tags["day"]), date.fromisoformat(tags.get("first", tags["day"]))
+
+
+def _tags(snapshot: dict[str, Any]) -> dict[str, str]:
+    return dict(tag.split("=", 1) for tag in snapshot["tags"] if "=" in tag)
 
 
 def open_days(place: Place, until: date, last: Last | None) -> list[date]:
@@ -161,10 +193,16 @@ def open_days(place: Place, until: date, last: Last | None) -> list[date]:
     """
     lookback = timedelta(days=place.business.lookback_days)
     first = until - lookback
-    if last:
+    if last and last.day and last.first_day:
         again = last.first_day if last.day == until else last.day
         first = min(first, again, last.day + timedelta(days=1) - lookback)
     return days_between(min(max(first, place.settings.since or first), until), until)
+
+
+def live_days(place: Place, until: date, now: datetime) -> list[date]:
+    """The day so far, and the day before while calls of it may still be going on."""
+    first = min(until, today(now - LONGEST_CALL, place.rules.time_zone))
+    return days_between(max(first, place.settings.since or first), until)
 
 
 @task(name="scan", cache_policy=NO_CACHE)
@@ -237,14 +275,21 @@ def _take_dropped(source: Path, target: Path, since: datetime) -> None:
             remedy="create it, or correct `dropped` in the site's settings",
         )
     target.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        arrived = max(file.lstat().st_mtime, file.lstat().st_ctime)
-        if file.is_file() and not file.is_symlink() and datetime.fromtimestamp(arrived, UTC) >= since:
-            shutil.copy2(file, target / file.name)
+    for file in dropped_since(source, since):
+        shutil.copy2(file, target / file.name)
+
+
+def dropped_since(source: Path, since: datetime) -> list[Path]:
+    """The files that another system has dropped into the folder since then, in order."""
+    files = [file for file in sorted(source.iterdir()) if file.is_file() and not file.is_symlink()]
+    arrived = [max(file.lstat().st_mtime, file.lstat().st_ctime) for file in files]
+    return [file for file, at_time in zip(files, arrived, strict=True) if datetime.fromtimestamp(at_time, UTC) >= since]
 
 
 @task(name="inventory", cache_policy=NO_CACHE)
-def take_inventory(place: Place, disk: Scan, days: list[date], now: datetime, *, complete: bool) -> pl.DataFrame:
+def take_inventory(
+    place: Place, disk: Scan, days: list[date], now: datetime, *, complete: bool, live: Live | None
+) -> pl.DataFrame:
     """The recordings (INVENTORY) of the open days, and whatever else has arrived since their start.
 
     The first backup of a site (`complete`) takes every recording since the site's first day. Unchanged files are
@@ -261,13 +306,35 @@ def take_inventory(place: Place, disk: Scan, days: list[date], now: datetime, *,
         wanted.select(disk.files.columns),
         cache=Path(place.settings.staging) / "hashes.parquet",
         now=now,
-        quiet_period_seconds=place.business.quiet_period_seconds,
+        quiet_period_seconds=quiet_period(place.business, live),
     )
+    if live:
+        read = read.with_columns(growing_state(live, now - timedelta(seconds=place.business.quiet_period_seconds)))
     inventory = name_files(read, business=place.business.business, site=place.site, rules=rules)
     states = inventory["state"].value_counts().sort("state").rows()
     told = ", ".join(f"{n} {s}" for s, n in states)
     get_run_logger().info("%s: %d recordings on site: %s", place.name, inventory.height, told or "none")
     return conform(inventory, INVENTORY).sort("path")
+
+
+def quiet_period(business: Business, live: Live | None) -> float:
+    """How long a file must have been quiet to count as finished; not at all where every write of it was seen."""
+    if live is None:
+        return business.quiet_period_seconds
+    return 0 if live.since or business.realtime is None else business.realtime.quiet_period_seconds
+
+
+def growing_state(live: Live, quiet_since: datetime) -> pl.Expr:
+    """The state, `in_progress` where the watcher sees a file grow, or did not see yet whether it does."""
+    since = live.since.astimezone(UTC) if live.since else None
+    unseen = pl.col("mtime").is_between(quiet_since, since) if since else pl.lit(False)
+    moving = pl.col("path").is_in(live.growing) | unseen
+    return (
+        pl.when(moving & (pl.col("state") != "unreadable"))
+        .then(pl.lit("in_progress"))
+        .otherwise("state")
+        .alias("state")
+    )
 
 
 @task(name="stage", cache_policy=NO_CACHE)
@@ -308,7 +375,7 @@ def _digest(*parts: bytes) -> str:
 
 
 @task(name="snapshot", cache_policy=NO_CACHE)
-def take_snapshot(place: Place, days: list[date], content: str, last: Last | None) -> str:
+def take_snapshot(place: Place, days: list[date], content: str, last: Last | None, more_tags: list[str]) -> str:
     """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
     logger, until = get_run_logger(), days[-1]
     if last and last.year == until.year and last.content == content:
@@ -323,6 +390,7 @@ def take_snapshot(place: Place, days: list[date], content: str, last: Last | Non
         f"day={until}",
         f"first={days[0]}",
         f"content={content}",
+        *more_tags,
     ]
     parent = last.snapshot_id if last and last.year == until.year else None
     move = show_progress(place.name)

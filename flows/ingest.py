@@ -29,22 +29,26 @@ from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load, load_index
 from blocks.store import ObjectStore, Proof, Publication
 from flows.artifacts import show_done
-from flows.days import following, with_neighbours
+from flows.days import following, today, with_neighbours
 from flows.errors import OUR_ERRORS, at
+from flows.pings import pinged
+from flows.runs import LIVE, Stages
 from flows.untraced import mark
 from reconcile import arrivals
 from reconcile.calls import read_calls, read_notes
-from reconcile.documents import documents
+from reconcile.documents import differing, documents
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
     GATHERED,
     GONE,
     INVENTORY,
+    LISTENABLE,
     NOTES,
     QUARANTINE,
     REJECTED,
     RESTORED,
+    RUNS,
     SNAPSHOT_FILES,
     SNAPSHOTS,
     TRACE,
@@ -52,6 +56,7 @@ from reconcile.frames import (
     Frame,
     conform,
 )
+from reconcile.listenable import newly_listenable
 from reconcile.matching import match
 from reconcile.recordings import object_key
 from reconcile.rules import Rules
@@ -112,6 +117,7 @@ class Snapshot:
     first_day: date
     kinds: dict[str, str]
     inventory_whole: bool | None
+    live: bool
 
 
 @dataclass(frozen=True)
@@ -123,11 +129,14 @@ class Verified:
 
 
 @flow(name="ingest", flow_run_name="ingest {business}")
-def ingest(business: str, site: str | None = None, snapshot_id: str | None = None) -> dict[str, Any]:
+def ingest(
+    business: str, site: str | None = None, snapshot_id: str | None = None, since: date | None = None
+) -> dict[str, Any]:
     """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first.
 
     A site that fails does not keep the others waiting; its error is raised at the end. `snapshot_id` is the one that
-    an event told of: a hint that is only logged, for what is new is found out from the repositories alone.
+    an event told of: a hint that is only logged, for what is new is found out from the repositories alone. `since`:
+    only snapshots of this business day or later, which costs nothing of the history.
     """
     if snapshot_id:
         get_run_logger().info("%s/%s: an event tells of snapshot %s", business, site, snapshot_id[:8])
@@ -146,10 +155,11 @@ def ingest(business: str, site: str | None = None, snapshot_id: str | None = Non
         try:
             with (
                 at(f"{business}/{name}"),
+                pinged(settings, name, "ingest"),
                 in_turn(turn(business, name) if settings.has_workers else None, "ingest"),
                 exclusive(settings.lock(f"ingest-{name}"), "ingest"),
             ):
-                ingest_site(load_centre(settings, name), done)
+                ingest_site(load_centre(settings, name), done, since)
         except OUR_ERRORS as error:
             get_run_logger().error("%s", error)
             failures.append(error)
@@ -160,21 +170,31 @@ def ingest(business: str, site: str | None = None, snapshot_id: str | None = Non
     return done
 
 
+def remember(centre: Centre, stages: Stages) -> None:
+    """Remember of these stages, which have succeeded, when and how long they were at it."""
+    day = today(datetime.now(UTC), centre.rules.time_zone)
+    keys = {"business": centre.business.business, "site": centre.site, "day": day}
+    centre.write(RUNS, day, stages.into(centre.read(RUNS, [day]), keys))
+
+
 def turn(business: str, site: str) -> str:
     """Name of the concurrency limit that keeps two ingests of one site apart, on whatever machines they run."""
     return f"voxkeep-ingest-{business}-{site}"
 
 
-def ingest_site(centre: Centre, done: dict[str, Any]) -> None:
+def ingest_site(centre: Centre, done: dict[str, Any], since: date | None = None) -> None:
     """Take in the site's new snapshots, once what waits for the index is in it; what was done is added to `done`."""
-    waiting = unindexed(centre)
-    if waiting:
-        done["rejected"] += catch_up(centre, waiting)
-    for row in discover(centre).iter_rows(named=True):
-        ingested = ingest_snapshot(centre, row)
-        done["snapshots"].append(row["snapshot_id"])
-        for count, value in ingested.items():
-            done[count] += value
+    stages = Stages()
+    with stages.timed("ingest"):
+        waiting = unindexed(centre)
+        if waiting:
+            done["rejected"] += catch_up(centre, waiting)
+        for row in discover(centre, since).iter_rows(named=True):
+            ingested = ingest_snapshot(centre, row, stages)
+            done["snapshots"].append(row["snapshot_id"])
+            for count, value in ingested.items():
+                done[count] += value
+    remember(centre, stages)
     done["days_unindexed"] += len(unindexed(centre))
 
 
@@ -193,30 +213,39 @@ def load_centre(settings: Business, site: str) -> Centre:
 
 
 @task(name="discover", cache_policy=NO_CACHE)
-def discover(centre: Centre) -> pl.DataFrame:
+def discover(centre: Centre, since: date | None) -> pl.DataFrame:
     """The site's snapshots that are not ingested, oldest first: snapshot_id, year, day, taken_at, paths."""
-    found = [
-        centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year")) for year in centre.repository.years()
-    ]
+    years = [year for year in centre.repository.years() if since is None or year >= since.year]
+    found = [centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year")) for year in years]
     if not found:
         return pl.DataFrame(schema={"snapshot_id": pl.String})
-    ours = arrivals.with_day(pl.concat(found))
+    ours = arrivals.with_day(pl.concat(found)).filter(pl.col("day") >= (since or date.min))
     fresh = arrivals.not_ingested(ours, centre.read(SNAPSHOTS, _days(ours)))
     get_run_logger().info("%s: %d new snapshots of %d", centre.name, fresh.height, ours.height)
     return fresh
 
 
-def ingest_snapshot(centre: Centre, row: dict[str, Any]) -> dict[str, int]:
+def ingest_snapshot(centre: Centre, row: dict[str, Any], stages: Stages) -> dict[str, int]:
     """Take in one snapshot; returns how many recordings were restored and published, rows set aside and rejected."""
-    snapshot = unpack(centre, row)
+    stages.add_backup(row)
+    with stages.timed("unpack"):
+        snapshot = unpack(centre, row)
     inventory = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
     fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
     listed = list_held.submit(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
-    restore(centre, snapshot, fresh)
-    verified = verify(centre, snapshot, fresh)
-    published, restored = publish(centre, fresh, verified)
-    quarantined = catalogue(centre, snapshot, inventory, listed.result(), restored)
-    rejected = index(centre, snapshot, inventory)
+    with stages.timed("restore"):
+        restore(centre, snapshot, fresh)
+    with stages.timed("verify"):
+        verified = verify(centre, snapshot, fresh)
+    with stages.timed("publish"):
+        published, restored = publish(centre, fresh, verified)
+    held = listed.result()
+    days = sorted({*_covered(snapshot), *_days(inventory)})
+    before = live_documents(centre, days) if snapshot.live else None
+    with stages.timed("catalogue"):
+        quarantined = catalogue(centre, snapshot, inventory, held, restored)
+    with stages.timed("index"):
+        rejected = index(centre, days, before)
     finish(centre, snapshot, inventory)
     return {"restored": restored.height, "published": published, "quarantined": quarantined, "rejected": rejected}
 
@@ -244,6 +273,7 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
         first_day=date.fromisoformat(run["first_day"]),
         kinds=run["datasets"],
         inventory_whole=unread == 0 if unread is not None else None,
+        live=LIVE in row["tags"],
     )
 
 
@@ -461,12 +491,52 @@ def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int,
 
 
 @task(name="index", cache_policy=NO_CACHE)
-def index(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> int:
+def index(centre: Centre, days: list[date], before: pl.DataFrame | None) -> int:
     """Bring the call index of the days concerned up to date; returns how many documents it refused.
 
-    An index that does not answer keeps no snapshot waiting: the days are remembered, and every later ingest tries them.
+    `before`: the documents that it holds of them, so that only what differs is looked at. An index that does not answer
+    keeps no snapshot waiting: the days are remembered, and every later ingest tries them.
     """
-    return index_or_remember(centre, sorted({*_covered(snapshot), *_days(inventory)}))
+    if before is None:
+        return index_or_remember(centre, days)
+    after = pl.concat(found for _, found in documents_by_day(centre, days))
+    differs = differing(before, after)
+    if differs is None:
+        return index_or_remember(centre, days)
+    try:
+        rejected = sum(_index_some(centre, day, differs.filter(pl.col("day") == day)) for day in days)
+    except TransientError as error:
+        _wait_for_index(centre, days, error)
+        return 0
+    for day in days:
+        _indexed(centre, day)
+    return rejected
+
+
+def live_documents(centre: Centre, days: list[date]) -> pl.DataFrame | None:
+    """The documents of these days, as the index holds them; None where one of them waits for it.
+
+    Until what comes now is indexed, too, the days wait: a run that is killed meanwhile is made good by the next.
+    """
+    if any(centre.read(UNINDEXED, [day]).height for day in days):
+        return None
+    found = pl.concat(documents for _, documents in documents_by_day(centre, days))
+    _waits(centre, days)
+    return found
+
+
+def _index_some(centre: Centre, day: date, calls: pl.DataFrame) -> int:
+    """Make these documents the index's of their calls; the others of the day stay. Returns how many it refused."""
+    if calls.is_empty():
+        return 0
+    done = centre.index.update(centre.business.business, centre.site, day, calls)
+    known = centre.read(REJECTED, [day])
+    rejected = pl.concat([known.join(calls, on="call_uid", how="anti"), done.rejected])
+    if not rejected.equals(known):
+        centre.write(REJECTED, day, rejected)
+    _hearable(centre, day, calls.join(done.rejected, on="call_uid", how="anti"))
+    get_run_logger().info("%s: %s: %d calls of the day indexed anew", centre.name, day, calls.height)
+    return done.rejected.height
 
 
 @task(name="index what waits", cache_policy=NO_CACHE)
@@ -484,13 +554,28 @@ def index_or_remember(centre: Centre, days: list[date]) -> int:
                 rejected += index_day(centre, day, calls)
                 left = left[1:]
     except TransientError as error:
-        get_run_logger().warning("%s: %d days wait for the call index: %s", centre.name, len(left), error)
-        now = datetime.now(UTC)
-        for day in left:
-            if centre.read(UNINDEXED, [day]).is_empty():
-                row = {"business": centre.business.business, "site": centre.site, "day": day, "since": now}
-                centre.write(UNINDEXED, day, pl.DataFrame([row], schema=UNINDEXED.schema))
+        _wait_for_index(centre, left, error)
     return rejected
+
+
+def _wait_for_index(centre: Centre, days: list[date], error: TransientError) -> None:
+    get_run_logger().warning("%s: %d days wait for the call index: %s", centre.name, len(days), error)
+    _waits(centre, days)
+
+
+def _waits(centre: Centre, days: list[date]) -> None:
+    """Remember that these days are to be indexed."""
+    now = datetime.now(UTC)
+    for day in days:
+        if centre.read(UNINDEXED, [day]).is_empty():
+            row = {"business": centre.business.business, "site": centre.site, "day": day, "since": now}
+            centre.write(UNINDEXED, day, pl.DataFrame([row], schema=UNINDEXED.schema))
+
+
+def _indexed(centre: Centre, day: date) -> None:
+    """Forget that the day is to be indexed."""
+    if centre.read(UNINDEXED, [day]).height:
+        centre.write(UNINDEXED, day, UNINDEXED.empty())
 
 
 def together(days: list[date]) -> list[list[date]]:
@@ -514,14 +599,22 @@ def index_day(centre: Centre, day: date, calls: pl.DataFrame, *, anew: bool = Fa
     done = centre.index.replace(centre.business.business, centre.site, day, calls, anew=anew)
     if done.rejected.height or centre.read(REJECTED, [day]).height:
         centre.write(REJECTED, day, done.rejected)
-    if centre.read(UNINDEXED, [day]).height:
-        centre.write(UNINDEXED, day, UNINDEXED.empty())
+    _indexed(centre, day)
+    _hearable(centre, day, calls.join(done.rejected, on="call_uid", how="anti"))
     with_recording = calls.filter(pl.col("recordings").list.len() > 0).height
     get_run_logger().info(
         "%s: %s: %d calls indexed, %d with a recording, %d rejected",
         centre.name, day, calls.height - done.rejected.height, with_recording, done.rejected.height,
     )  # fmt: skip
     return done.rejected.height
+
+
+def _hearable(centre: Centre, day: date, indexed: pl.DataFrame) -> None:
+    """Remember since when each of these calls can be heard."""
+    known, restored = centre.read(LISTENABLE, [day]), centre.read(RESTORED, with_neighbours([day]))
+    new = newly_listenable(indexed, restored, known, datetime.now(UTC))
+    if new.height:
+        centre.write(LISTENABLE, day, pl.concat([known, new]))
 
 
 def unindexed(centre: Centre) -> list[date]:

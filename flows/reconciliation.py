@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,9 @@ from blocks.saved import load
 from flows.artifacts import show_findings
 from flows.days import days_between, following, start_of, today, with_neighbours
 from flows.errors import at
-from flows.ingest import Centre, load_centre
+from flows.ingest import Centre, load_centre, remember
+from flows.pings import pinged
+from flows.runs import Stages
 from flows.untraced import unmark, waiting
 from flows.waive import mark
 from reconcile import findings as kinds
@@ -115,21 +118,18 @@ def reconcile(
     days = days_between(since or until - timedelta(days=settings.lookback_days), until)
     _refuse_empty_period(business, days, until)
     room = memory - Process().memory_info().rss if memory else virtual_memory().available // 2
-    with exclusive(settings.lock("reconcile"), f"reconcile {business}"):
+    with ExitStack() as pings, exclusive(settings.lock("reconcile"), f"reconcile {business}"):
         for centre in centres:
-            with at(f"{business}/{centre.site}"):
-                marks = waiting(centre.catalog, business, centre.site, until)
-                wanted = sorted({*days, *(mark.day for mark in marks)})
-                for period in following(wanted):
-                    for window in windows(_sizes(centre, period), period, room):
-                        look = trace_site(centre, window)
-                        found = find(centre, window, look, until, now)
-                        summarise_site(centre, window, look.traced, found)
-                gather(centre, [*wanted, *reopen(centre, wanted, until)])
-                unmark(centre.catalog, marks)
-        checked = expectations(settings, centres, days, until)
-        report = write_report(settings, centres, days, until, now, checked)
-        delivered = notify(settings, until, report)
+            pings.enter_context(pinged(settings, centre.site, "reconcile"))
+        stages = Stages()
+        with stages.timed("reconcile"):
+            took = {centre.site: _reconcile_site(centre, days, until, now, room) for centre in centres}
+            checked = expectations(settings, centres, days, until)
+            with stages.timed("report"):
+                report = write_report(settings, centres, days, until, now, checked)
+            delivered = notify(settings, until, report)
+        for centre in centres:
+            remember(centre, took[centre.site] | stages)
     return {
         "business": business,
         "day": until.isoformat(),
@@ -139,6 +139,25 @@ def reconcile(
         "expectations": {"met": int(checked["success"].sum()), "failed": int((~checked["success"]).sum())},
         "alerts": [f"{d.route}: {'delivered' if d.delivered else d.cause}" for d in delivered],
     }
+
+
+def _reconcile_site(centre: Centre, days: list[date], until: date, now: datetime, room: int) -> Stages:
+    """Trace, ledger and summary of one site, brought up to date; the stages of its last window."""
+    stages = Stages()
+    with at(centre.name):
+        marks = waiting(centre.catalog, centre.business.business, centre.site, until)
+        wanted = sorted({*days, *(mark.day for mark in marks)})
+        for period in following(wanted):
+            for window in windows(_sizes(centre, period), period, room):
+                with stages.timed("trace"):
+                    look = trace_site(centre, window)
+                with stages.timed("findings"):
+                    found = find(centre, window, look, until, now)
+                with stages.timed("summary"):
+                    summarise_site(centre, window, look.traced, found)
+        gather(centre, [*wanted, *reopen(centre, wanted, until)])
+        unmark(centre.catalog, marks)
+    return stages
 
 
 def _refuse_empty_period(business: str, days: list[date], until: date) -> None:

@@ -47,3 +47,13 @@ def documents(
         )
         .sort("call_uid")
     )  # fmt: skip
+
+
+def differing(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame | None:
+    """The documents that are new or other than before; None where one is gone, or is of another day."""
+    keys = ["call_uid", "day"]
+    if before.join(after, on=keys, how="anti").height:
+        return None
+    told = [frame.select("call_uid", pl.struct(pl.all()).hash().alias("told")) for frame in (before, after)]
+    same = told[1].join(told[0], on=["call_uid", "told"], how="semi")
+    return after.join(same, on="call_uid", how="anti")

@@ -265,6 +265,28 @@ UNTRACED = Frame(
     },
 )
 
+LISTENABLE = Frame(
+    "listenable",
+    "one call that could be found and heard, and since when",
+    {
+        **_KEYS,
+        "call_uid": Column(pl.String, "the leg"),
+        "ended_at": Column(INSTANT, "when it ended: its start and the time talked", nullable=True),
+        "listenable_at": Column(INSTANT, "when it was first in the call index with a published recording"),
+    },
+)
+
+RUNS = Frame(
+    "runs",
+    "the last success of one stage of backup, ingest or reconciliation on that day",
+    {
+        **_KEYS,
+        "stage": Column(pl.String, "the stage"),
+        "started_at": Column(INSTANT, "when it began"),
+        "ended_at": Column(INSTANT, "when it had succeeded"),
+    },
+)
+
 EXTRACTS = Frame(
     "extracts",
     "one extract or ready-made file of a dataset, as it arrived",
@@ -567,7 +589,8 @@ MEASURED = Frame(
 
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
-    REJECTED, UNINDEXED, UNTRACED, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY, FILE_TYPES,
+    REJECTED, UNINDEXED, UNTRACED, LISTENABLE, RUNS, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY,
+    FILE_TYPES,
     DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.

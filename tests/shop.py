@@ -26,7 +26,9 @@ DAY = date(2021, 1, 31)
 ZONE = ZoneInfo("Asia/Shanghai")
 PASSWORD = "a-password-of-the-tests"
 # What differs between two runs over the same source.
-OF_A_RUN = ["snapshot_id", "taken_at", "held_time", "last_on_site", "gone_since"]
+OF_A_RUN = ["snapshot_id", "taken_at", "held_time", "last_on_site", "gone_since", "listenable_at"]
+# Not what is kept, but when the runs were.
+OF_RUNS = "runs"
 TEMPLATE = "{month}/{day}/{extension}_{number}_{start:%Y%m%d%H%M%S}.wav3"
 
 
@@ -181,13 +183,15 @@ class Shop:
             str(file.relative_to(self.storage)): file.read_bytes()
             for folder in ("catalog", "index", f"bucket/{self.business}-audio")
             for file in sorted((self.storage / folder).rglob("*"))
-            if file.is_file()
+            if file.is_file() and OF_RUNS not in file.parts
         }
 
     def end_state(self) -> dict[str, Any]:
         """All that catalog, index and store hold, but for snapshot ids and times: equal after any disturbance."""
         frames = {
-            frame.name: self.frame(frame) for frame in FRAMES if frame.name not in ("disk_files", "listing", "indexed")
+            frame.name: self.frame(frame)
+            for frame in FRAMES
+            if frame.name not in ("disk_files", "listing", "indexed", OF_RUNS)
         }
         state: dict[str, Any] = {name: frame.drop(OF_A_RUN, strict=False).rows() for name, frame in frames.items()}
         state["objects"] = {name: content for name, content in self.files().items() if name.startswith("bucket")}

@@ -24,6 +24,7 @@ DEPLOY = ROOT / "deploy"
 BIN = Path(sys.executable).parent
 COMPOSE_FILES = ["compose.yaml", "compose.site.yaml"]
 UNITS = sorted(file for file in (DEPLOY / "systemd").iterdir() if file.suffix in (".service", ".timer"))
+UNITS_OF_CENTRE = ("prefect", "receiver", "metrics", "worker@", "watch@")
 SCRIPTS = [DEPLOY / "install.sh", DEPLOY / "with-secrets.sh", DEPLOY / "systemd" / "voxkeep"]
 PAGE = ROOT / "docs" / "cluster.md"
 # What a name must have so that its value is a secret.
@@ -249,14 +250,25 @@ def test_a_unit_exposes_little(unit: Path, tmp_path: Path) -> None:
 
 
 def test_a_backup_unit_tells_business_and_site_apart(tmp_path: Path) -> None:
-    unit = (DEPLOY / "systemd" / "voxkeep-backup@.service").read_text()
-    line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    words = started(tmp_path, "voxkeep-backup@.service", "hai-he--jin-nan")
+    assert words == "backup hai-he --site jin-nan\n"
+
+
+@pytest.mark.parametrize(
+    ("instance", "words"), [("hai-he--jin-nan", "watch hai-he --site jin-nan\n"), ("hai-he", "watch hai-he\n")]
+)
+def test_a_watching_unit_is_of_a_site_or_of_the_centre(tmp_path: Path, instance: str, words: str) -> None:
+    assert started(tmp_path, "voxkeep-watch@.service", instance) == words
+
+
+def started(folder: Path, unit: str, instance: str) -> str:
+    """The words with which an instance of the unit starts voxkeep."""
+    line = next(line for line in (DEPLOY / "systemd" / unit).read_text().splitlines() if line.startswith("ExecStart="))
     # As systemd reads it: %i is the instance, %% a percent sign, $$ a dollar.
-    words = shlex.split(line.removeprefix("ExecStart=").replace("%%", "\0").replace("%i", "hai-he--jin-nan"))
+    words = shlex.split(line.removeprefix("ExecStart=").replace("%%", "\0").replace("%i", instance))
     words = [word.replace("\0", "%").replace("$$", "$") for word in words]
-    stand_in(tmp_path / "voxkeep", 'echo "$@"')
-    done = run(*words, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    assert done.stdout == "backup hai-he --site jin-nan\n"
+    stand_in(folder / "voxkeep", 'echo "$@"')
+    return run(*words, env={"PATH": f"{folder}:{os.environ['PATH']}"}).stdout
 
 
 def stand_in(file: Path, script: str) -> None:
@@ -325,7 +337,7 @@ def test_a_centre_is_installed_again_unchanged_and_taken_away_but_for_its_data(r
         "usr/local/bin/voxkeep": "755",
         "opt/voxkeep/bin/restic": "755",
         "opt/voxkeep/installed": "644",
-        **{f"etc/systemd/system/voxkeep-{name}.service": "644" for name in ("prefect", "receiver", "worker@")},
+        **{f"etc/systemd/system/voxkeep-{name}.service": "644" for name in UNITS_OF_CENTRE},
         **{f"etc/voxkeep/{name}.env": "600" for name in ("server", "receiver", "voxkeep", "apply")},
     }
     program = root / "opt/voxkeep/current/bin"

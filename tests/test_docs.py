@@ -44,6 +44,7 @@ def pages() -> dict[str, str]:
         "rules.md",
         "rules.schema.json",
         "listen.md",
+        "metrics.md",
         "cli.md",
     ],
 )

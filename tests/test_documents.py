@@ -23,7 +23,7 @@ from tables import (
     rows_of,
 )
 
-from reconcile.documents import documents
+from reconcile.documents import differing, documents
 from reconcile.frames import CALLS, NOTES
 from reconcile.matching import match
 from reconcile.rules import NumberRules, Rules
@@ -196,3 +196,22 @@ def test_documents_are_the_same_whatever_the_order_of_the_rows(
     assert set(CALLS.columns) - set(found.columns) == {
         "recording_path", "expects_recording", "source_file", "source_row",
     }  # fmt: skip
+
+
+def test_only_documents_that_differ_are_changed() -> None:
+    rows = [call("1", "10:00:00"), call("2", "11:00:00", recording_path="b.wav")]
+    before = documented(rows)
+    after = documented([*rows, call("3", "12:00:00")], [recording("b.wav", "11:00:00")])
+    differs = differing(before, after)
+    assert differs is not None
+    assert sorted(differs["call_id"]) == ["2", "3"]
+    same = differing(after, after.reverse())
+    assert same is not None
+    assert same.is_empty()
+
+
+def test_a_document_that_is_gone_or_of_another_day_needs_the_whole_day() -> None:
+    rows = [call("1", "10:00:00"), call("2", "11:00:00")]
+    before = documented(rows)
+    assert differing(before, documented(rows[:1])) is None
+    assert differing(before, before.with_columns(pl.col("day").dt.offset_by("1d"))) is None

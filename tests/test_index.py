@@ -118,6 +118,15 @@ def test_the_calls_of_one_partition_are_replaced_and_no_others(index: AnyIndex) 
     assert index.links("meituan-2021", "cq", [DAY])["call_uid"].to_list() == ["meituan-2021 cq"]
 
 
+def test_updating_replaces_the_documents_of_these_calls_and_leaves_the_others(index: AnyIndex) -> None:
+    put(index, document("1"), document("2"))
+    done = index.update("meituan", "cq", DAY, frame(document("2", recordings=[recording("r")]), document("3")))
+    assert (done.changed, done.rejected.height) == (True, 0)
+    assert index.links("meituan", "cq", [DAY]).rows() == [("1", None), ("2", "r"), ("3", None)]
+    assert not index.update("meituan", "cq", DAY, frame()).changed
+    assert found(index) == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("stranger", [{"business": "other"}, {"site": "wh"}, {"day": date(2021, 2, 1)}, {"day": None}])
 def test_a_document_of_another_partition_is_refused(index: AnyIndex, stranger: dict[str, object]) -> None:
     with pytest.raises(PermanentError, match="1 of 2 documents belong to another"):

@@ -27,6 +27,7 @@ from reconcile.pack import FIELDS
 from reconcile.rules import Rules
 from voxkeep.listen_settings import ListenSettings
 from voxkeep.main import app
+from voxkeep.metrics import METRICS
 from voxkeep.pack_settings import PackSettings
 from voxkeep.settings import Settings
 from voxkeep.settings_fields import Place, is_model, members, sections
@@ -51,6 +52,7 @@ def pages() -> dict[str, str]:
         "listen.md": listen_page(),
         "packs.md": packs_page(),
         "packs.schema.json": schema(PackSettings, "A pack of voxkeep export"),
+        "metrics.md": metrics_page(),
         "cli.md": cli_page(),
     }
 
@@ -251,6 +253,18 @@ def schema(model: type[BaseModel], title: str) -> str:
         "title": title,
     }
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric, with its labels."""
+    intro = (
+        "What `voxkeep metrics` tells Prometheus: on `--port`, as `--textfile` for node_exporter, or once on the\n"
+        "terminal ([how to use it](operator.md#monitoring)). All of it is read from the catalog, each time anew, and\n"
+        "costs what the last days cost, however long the history is. Every metric is a gauge. The age of the last\n"
+        "success is `time() - voxkeep_last_success_timestamp_seconds`."
+    )
+    rows = [[f"`{one.name}`", ", ".join(f"`{label}`" for label in one.labels), one.meaning] for one in METRICS]
+    return _page("Metrics", intro, _table(["metric", "labels", "meaning"], rows))
 
 
 def cli_page() -> str:

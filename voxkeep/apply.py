@@ -8,11 +8,13 @@ from pathlib import Path
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.context import SyncClientContext
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
-from blocks.business import Business, SiteSettings
+from blocks.business import Business, Realtime, SiteSettings
 from blocks.errors import SettingsError
 from blocks.notifier import Notifier
+from blocks.pings import Pings
 from blocks.repository import Repository
 from blocks.saved import load
 from blocks.signing import Signer
@@ -90,6 +92,8 @@ def blocks_of(settings: Settings) -> dict[str, Block]:
         if site.database:
             url = site.database.fetch(f"database of {name}/{site_name}")
             blocks.append((f"{name}--{site_name}", SourceDatabase(url=url)))
+        if site.pings:
+            blocks.append((f"{name}--{site_name}", Pings(urls=SecretDict(_checks(settings, site_name, site)))))
     return {f"{block.get_block_type_slug()}/{document}": block for document, block in blocks}
 
 
@@ -107,6 +111,11 @@ def _notifiers(settings: Settings) -> list[tuple[str, Block]]:
     ]
 
 
+def _checks(settings: Settings, name: str, site: Site) -> dict[str, str]:
+    place = f"{settings.business}/{name}"
+    return {stage: secret.fetch(f"check of {stage} of {place}") for stage, secret in site.pings.items()}
+
+
 def _business(settings: Settings) -> Business:
     return Business(
         business=settings.business,
@@ -122,6 +131,7 @@ def _business(settings: Settings) -> Business:
         inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),
         packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
         has_workers=settings.schedules is not None,
+        realtime=Realtime(**settings.realtime.model_dump()) if settings.realtime else None,
         language=settings.language,
     )
 
@@ -143,6 +153,7 @@ def _site(settings: Settings, name: str, site: Site) -> SiteSettings:
         since=site.since,
         sql=sql,
         dropped=site.dropped,
+        pings=sorted(site.pings),
     )
 
 

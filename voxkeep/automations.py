@@ -66,8 +66,10 @@ def _names(settings: Settings) -> list[str]:
         for wanted in wanted_deployments(settings)
         if wanted.flow.name == "backup"
     ]
+    # Where the centre watches, an event would only start a process for what is ingested already.
+    at_once = [] if settings.realtime else [f"{settings.business}: ingest a new snapshot"]
     return [
-        f"{settings.business}: ingest a new snapshot",
+        *at_once,
         *overdue,
         f"{settings.business}: a flow failed",
         f"{settings.business}: a worker died",

@@ -64,10 +64,9 @@ def working(what: str) -> Iterator[None]:
         yield
 
 
-def show_our_lines() -> None:
-    """Show what our own files log in a run, as it comes."""
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logger = logging.getLogger(name)
+def show_our_lines(*others: logging.Logger) -> None:
+    """Show what our own files log in a run, or to these loggers, as it comes."""
+    for logger in (logging.getLogger("prefect.flow_runs"), logging.getLogger("prefect.task_runs"), *others):
         if not any(isinstance(known, _OurLines) for known in logger.handlers):
             logger.addHandler(_OurLines())
 

@@ -1,25 +1,31 @@
 """Fetching recordings, and how things stand: all from catalog, index and store."""
 
 import hashlib
-from datetime import date, timedelta
+import time
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.console import Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from blocks.catalog import Catalog
 from blocks.errors import PermanentError
 from blocks.query import CallQuery
 from blocks.store import ObjectStore
 from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY
-from voxkeep.console import table
+from voxkeep.console import out, table
 from voxkeep.search import Wanted, businesses, find_calls
 from voxkeep.services import places
 from voxkeep.settings import Settings
 
 # So many days back `status` looks for the last backup and for what is open.
 STATUS_DAYS = 31
+WATCH_SECONDS = 5.0
 
 
 def get_recordings(home: Path, call: str, target: Path, business: str | None) -> list[dict[str, Any]]:
@@ -132,3 +138,18 @@ def show_status(status: dict[str, Any]) -> Table:
     waiting = sum(found["alerts_waiting"] for found in status.values())
     title = f"{waiting} alerts wait to be delivered" if waiting else "every alert was delivered"
     return table(title, ["site", "last backup", "complete", "calls", "rec.", "critical", "major", "minor"], rows)
+
+
+def watch_status(home: Path) -> None:
+    """Show how things stand, anew every few seconds, until interrupted; the last look stays on the terminal."""
+    look = _looked(home)
+    with suppress(KeyboardInterrupt), Live(look, console=out, auto_refresh=False) as page:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            page.update(_looked(home), refresh=True)
+
+
+def _looked(home: Path) -> Group:
+    when = datetime.now(UTC).astimezone()
+    told = f"voxkeep, {when:%Y-%m-%d %H:%M:%S}, anew every {WATCH_SECONDS:.0f} s; Ctrl-C ends it"
+    return Group(Text(told, style="dim"), show_status(status_of(home)))

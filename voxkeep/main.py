@@ -555,11 +555,18 @@ def export(
 
 
 @app.command(epilog="Example: [bold]voxkeep status[/]")
-def status(home: Home = DEFAULT_HOME, json: Json = False) -> None:
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show it anew every few seconds.")] = False,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
     """Every site: its last backup, what is complete, what is open."""
     use_home(home)
-    from voxkeep.lookup import show_status, status_of  # noqa: PLC0415
+    from voxkeep.lookup import show_status, status_of, watch_status  # noqa: PLC0415
 
+    if watch:
+        watch_status(home)
+        return
     found = status_of(home)
     print_json(found) if json else out.print(show_status(found))
 
@@ -758,3 +765,37 @@ def inspect(
     result = _run_flow("inspect" if sign is None else "sign", home, parameters)
     _show_result(result, json=json)
     raise typer.Exit(COMPLETE if result["stands"] in ("ok", "remarks") else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep metrics --textfile /var/lib/node_exporter/voxkeep.prom[/]")
+def metrics(
+    port: Annotated[int | None, typer.Option("--port", help="Serve them on this port, until stopped.")] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    textfile: Annotated[
+        Path | None, typer.Option("--textfile", help="Write them into this file, whole, for node_exporter.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Tell Prometheus how every business stands (docs/metrics.md); print it once, where neither is given."""
+    use_home(home)
+    from voxkeep import metrics as told  # noqa: PLC0415
+
+    if textfile:
+        told.write_textfile(home, textfile)
+    if port is not None:
+        told.serve(home, host, port)
+    elif not textfile:
+        sys.stdout.write(told.text(home))
+
+
+@app.command(epilog="Example: [bold]voxkeep watch meituan --site cq[/]")
+def watch(
+    business: Annotated[str, typer.Argument(help="The business; its settings have `realtime`.")],
+    site: Annotated[str | None, typer.Option("--site", help="At this site; at the centre, where not given.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Near-real-time: at a site back up what is new in small batches, at the centre take it in, until stopped."""
+    use_home(home)
+    from voxkeep.watching import run_watch  # noqa: PLC0415
+
+    run_watch(business, site)

@@ -24,6 +24,9 @@ BusinessName = Annotated[str, StringConstraints(pattern=_NAME, min_length=3, max
 SiteName = Annotated[str, StringConstraints(pattern=_NAME, max_length=40)]
 
 
+Stage = Literal["backup", "ingest", "reconcile"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -49,6 +52,11 @@ class Site(_Strict):
     dropped: dict[str, str] = Field(
         default_factory=dict,
         description="Dataset: folder in which another system drops ready-made CSV files.",
+    )
+    pings: dict[Stage, Secret] = Field(
+        default_factory=dict,
+        description="Stage (backup, ingest, reconcile): URL of its check in Healthchecks or the like, which is told of "
+        "start, success and failure, and alarms when nothing comes.",
     )
 
 
@@ -119,6 +127,22 @@ class Inspection(InspectionRules):
     )
 
 
+class Realtime(_Strict):
+    """Near-real-time: `voxkeep watch` takes what is new in batches, between the daily runs."""
+
+    every_seconds: float = Field(
+        20, strict=True, ge=1, le=3600, description="A batch at most every so many seconds, where something is new."
+    )
+    quiet_period_seconds: float = Field(
+        5,
+        strict=True,
+        ge=0,
+        le=3600,
+        description="A younger file is taken as still growing, in seconds, where the disk does not tell when a file is "
+        "closed: on network shares.",
+    )
+
+
 class Settings(_Strict):
     """One business."""
 
@@ -148,6 +172,9 @@ class Settings(_Strict):
     )
     quiet_period_seconds: float = Field(
         60, strict=True, ge=0, le=86400, description="A younger file is taken as still growing, in seconds."
+    )
+    realtime: Realtime | None = Field(
+        None, description="Calls are to be heard a minute after they ended; daily, where not given."
     )
     backup_due_hours: float = Field(
         6, strict=True, ge=0, le=8784, description="Hours after the end of a day until its backup is overdue."
@@ -243,6 +270,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 "repository": whole(site.repository) if site.repository else None,
                 "password": _absolute_secret(site.password, folder),
                 "database": _absolute_secret(site.database, folder) if site.database else None,
+                "pings": {stage: _absolute_secret(secret, folder) for stage, secret in site.pings.items()},
             }
         )
         for name, site in settings.sites.items()
