@@ -69,7 +69,7 @@ class Matches:
 
 
 def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matches:
-    """Tie recordings (INVENTORY, recording_id unique) to calls (CALLS) by the rules."""
+    """Tie recordings (INVENTORY, recording_id unique) to calls (CALLS) by the rules; links by recording_id."""
     split = split_plain(calls.collect(), recordings.collect(), rules.matching)
     others = match_others(split, rules)
     plain = split.legs.select("call_uid").with_columns(
@@ -78,7 +78,8 @@ def match(calls: pl.LazyFrame, recordings: pl.LazyFrame, rules: Rules) -> Matche
         pl.lit(NAMED.score).alias("score"),
         pl.lit(NAMED.reason).alias("reason"),
     )
-    return replace(others, links=pl.concat([plain.match_to_schema(LINKS), others.links]))
+    links = pl.concat([plain.match_to_schema(LINKS), others.links]).sort("recording_id")
+    return replace(others, links=links)
 
 
 def match_others(split: Split, rules: Rules) -> Matches:
@@ -90,14 +91,10 @@ def match_others(split: Split, rules: Rules) -> Matches:
     legs = _legs(one_row_a_leg(split.other_legs), rules)
     files = _files(split.other_files, rules)
     plain = split.legs.select("site", "day", "started_at").with_columns(recorded_at=split.files["started_at"])
-    plain_apart = time_apart(plain)
-
-    def clock() -> pl.DataFrame:
-        return clock_offsets(pl.concat([plain_apart, time_apart_of_certain(legs, files, links)]))
-
+    apart = [time_apart(plain)]
     links, ties = LINKS.to_frame(), TIES.to_frame()
+    free_files = files
     for rule in rules.matching.order:
-        free_files = files.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")
         free_legs = legs.join(ties.filter("owner"), on="call_uid", how="anti")
         if rule == "path":
             found, tied = _by_path(free_legs, free_files)
@@ -105,9 +102,12 @@ def match_others(split: Split, rules: Rules) -> Matches:
             found, tied = _by_key(free_legs, free_files, rules.matching)
         else:
             taken = pl.concat([links["call_uid"], ties.filter("owner")["call_uid"].drop_nulls()])
-            found, tied = settle(by_nearest(legs, free_files, taken, clock(), rules.matching), "nearest")
+            clock = clock_offsets(pl.concat(apart))
+            found, tied = settle(by_nearest(legs, free_files, taken, clock, rules.matching), "nearest")
+        free_files = free_files.join(found, on="recording_id", how="anti").join(tied, on="recording_id", how="anti")
+        apart.append(time_apart_of_certain(legs, files, found))
         links, ties = pl.concat([links, found]), pl.concat([ties, tied])
-    return Matches(links, ties, clock())
+    return Matches(links, ties, clock_offsets(pl.concat(apart)))
 
 
 def one_row_a_leg(calls: pl.DataFrame) -> pl.DataFrame:
@@ -153,13 +153,12 @@ def settle(candidates: pl.DataFrame, rule: str) -> tuple[pl.DataFrame, pl.DataFr
 
     A recording whose candidates are all legs of one call gets the first of them by rank; else it is a tie.
     """
-    ordered = candidates.sort("recording_id", "rank", "call_uid")
+    # Most recordings have one candidate; only the others have to be put in order.
+    several = candidates["recording_id"].hash().is_duplicated()
+    ordered = candidates.filter(several).sort("recording_id", "rank", "call_uid")
     calls_a_file = pl.col("call").n_unique().over("recording_id")
-    links = (
-        ordered.filter(calls_a_file == 1)
-        .unique("recording_id", keep="first", maintain_order=True)
-        .with_columns(pl.lit(rule).alias("match"))
-    )
+    firsts = ordered.filter(calls_a_file == 1).unique("recording_id", keep="first", maintain_order=True)
+    links = pl.concat([candidates.filter(~several), firsts]).with_columns(pl.lit(rule).alias("match"))
     tied = ordered.filter(calls_a_file > 1)
     owners = tied.group_by("recording_id", maintain_order=True).agg(
         pl.lit(None, pl.String).alias("call_uid"),
@@ -182,6 +181,7 @@ def _named(column: str) -> pl.Expr:
 
 def _by_path(legs: pl.DataFrame, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     naming = legs.filter(pl.col("recording_path").is_not_null())
+    files = files if naming.height else files.clear()
     exact = naming.join(files, left_on=["site", "recording_path"], right_on=["site", "path"], how="inner")
     exact = _candidates(exact, pl.lit(NAMED.score), pl.lit(NAMED.reason))
     tails = _same_tail(naming.join(exact, on="call_uid", how="anti"), files.join(exact, on="recording_id", how="anti"))
@@ -244,7 +244,8 @@ def _by_key(legs: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) -> tu
         keyed = files.filter(given)
         if rules.key is None and fields != ("call_id",):
             keyed = keyed.filter(gives_only(fields)).join(candidates[0], on="recording_id", how="anti")
-        whole = with_number(legs) if "number" in fields else legs
+        asked = legs if keyed.height else legs.clear()
+        whole = with_number(asked) if "number" in fields else asked
         pairs = whole.join(keyed, on=["site", *fields], how="inner", suffix="_of_file")
         reason = f"same {', '.join(fields)}".replace("second", "start")
         reason = "the name gives the call id" if fields == ("call_id",) else reason

@@ -1,6 +1,7 @@
 """The rule `nearest`, and the clock offset that it corrects: how far a site's recorder and its CDRs disagree."""
 
 from datetime import timedelta
+from typing import Literal
 
 import polars as pl
 
@@ -75,8 +76,11 @@ def by_nearest(
 
     Calls of which a leg is in `taken` have their recording. Two calls equally near are both candidates.
     """
-    taken_calls = legs.filter(pl.col("call_uid").is_in(taken.implode())).select("call").unique()
-    free = legs.join(taken_calls, on="call", how="anti").drop_nulls("started_at").drop("day", "recording_path")
+    is_taken = pl.col("call_uid").is_in(taken.implode())
+    open_legs = legs.filter(~is_taken)
+    # Most calls are one leg: only those matter of which one leg is taken and another is not.
+    half_taken = legs.filter(is_taken).join(open_legs, on="call", how="semi")
+    free = open_legs.join(half_taken, on="call", how="anti").drop_nulls("started_at").drop("day", "recording_path")
     timed = (
         files.drop_nulls("started_at")
         .join(clock, on=["site", "day"], how="left")
@@ -120,8 +124,8 @@ def _nearest_with(
     files = files.join(lines, on=by).sort("at").with_row_index("file")
     legs = legs.join(lines, on=by)
     starts = legs.select("line", pl.col("started_at").alias("call_at")).unique().sort("call_at")
-    both_sides = pl.concat(
-        files.select("file", "line", "at").join_asof(
+    sides = {
+        side: files.select("line", "at").join_asof(
             starts,
             left_on="at",
             right_on="call_at",
@@ -130,15 +134,10 @@ def _nearest_with(
             coalesce=False,
             tolerance=timedelta(seconds=rules.tolerance_seconds),
             check_sortedness=False,
-        )
-        for side in ("backward", "forward")
-    ).drop_nulls("call_at")
-    apart = ((pl.col("at") - pl.col("call_at")).dt.total_microseconds() / 1e6).abs()
-    near = (
-        both_sides.with_columns(apart.alias("apart"))
-        .filter(pl.col("apart") == pl.col("apart").min().over("file"))
-        .unique(["file", "call_at"])
-    )
+        )["call_at"]
+        for side in _SIDES
+    }
+    near = _nearer(files.select("file", "line", "at").with_columns(**sides))
     reason = filled(
         "same {}, start differs by {} s after {} s clock offset",
         pl.lit(" and ".join(fields)),
@@ -158,3 +157,23 @@ def _nearest_with(
             reason.alias("reason"),
         )
     )
+
+
+_SIDES: tuple[Literal["backward"], Literal["forward"]] = ("backward", "forward")
+
+
+def _nearer(files: pl.DataFrame) -> pl.DataFrame:
+    """The files with the nearer of `backward` and `forward`, or both, as `call_at`, and how far it is `apart` (s)."""
+    before, after = pl.col("at") - pl.col("backward"), pl.col("forward") - pl.col("at")
+    is_before = (before <= after).fill_null(pl.col("forward").is_null() & pl.col("backward").is_not_null())
+    is_after = (after <= before).fill_null(pl.col("backward").is_null() & pl.col("forward").is_not_null())
+    is_same = (pl.col("backward") == pl.col("forward")).fill_null(value=False)
+    found = [
+        files.filter(condition).select("file", "line", pl.col(side).alias("call_at"), _seconds(apart).alias("apart"))
+        for condition, side, apart in ((is_before, "backward", before), (is_after & ~is_same, "forward", after))
+    ]
+    return pl.concat(found)
+
+
+def _seconds(duration: pl.Expr) -> pl.Expr:
+    return duration.dt.total_microseconds() / 1e6

@@ -29,7 +29,8 @@ def split_plain(calls: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) 
     else's; the call is one row; and no file that is not plain could find the call by its key.
     """
     by = _fields_of_keys(rules)
-    if rules.order[0] != "path" or by is None:
+    names_none = calls["recording_path"].null_count() == calls.height
+    if rules.order[0] != "path" or by is None or names_none:
         return Split(calls.clear(), files.clear(), calls, files)
     named = calls.select(
         _hash("site", "recording_path").alias("path"),

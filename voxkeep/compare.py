@@ -232,8 +232,9 @@ def _extract(file: Path, ok: int, set_aside: int) -> pl.DataFrame:
 
 
 def _write_frame(rows: pl.DataFrame, file: Path) -> None:
-    # Level 1 takes half the time of the usual 3 and makes a trace, which is mostly hashes, no larger.
-    rows.write_parquet(file, compression="zstd", compression_level=1)
+    # Level 1 takes half the time of the usual 3 and makes a trace, which is mostly hashes, no larger. Of hashes no
+    # reader wants the smallest and the largest, either.
+    rows.write_parquet(file, compression="zstd", compression_level=1, statistics=False)
 
 
 def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path, now: datetime) -> None:
