@@ -5,9 +5,10 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from reconcile.report.data import share
+from reconcile.report.templates import environment
 
 _CALLS = (
     ("calls", "通话", "calls"),
@@ -42,11 +43,4 @@ def render_certificate(certified: dict[str, Any]) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("reconcile.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("certificate.html.j2")
+    return environment().get_template("certificate.html.j2")

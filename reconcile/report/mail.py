@@ -4,7 +4,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from reconcile.report.brief import one_line, verdict
 from reconcile.report.changes import changes
@@ -12,6 +12,7 @@ from reconcile.report.data import ReportData, figures, open_findings
 from reconcile.report.expected import expectation
 from reconcile.report.masking import masked
 from reconcile.report.messages import Language, say
+from reconcile.report.templates import environment
 from reconcile.report.totals import cards, stations
 
 # More findings than this nobody reads in a mail: the attached report has more, the workbook all. So much is also all
@@ -47,12 +48,6 @@ def render_mail(data: ReportData, language: Language) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("reconcile.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(one_line=one_line, thousands=lambda number: f"{int(number):,}")
-    return environment.get_template("mail.html.j2")
+    jinja = environment()
+    jinja.filters["one_line"] = one_line
+    return jinja.get_template("mail.html.j2")

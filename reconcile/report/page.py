@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup, escape
 
 from reconcile.report import charts
@@ -25,6 +25,7 @@ from reconcile.report.expected import expectation
 from reconcile.report.lengths import lengths, range_words
 from reconcile.report.messages import LANGUAGES, Language, phrase, say
 from reconcile.report.spoken import both, breakable
+from reconcile.report.templates import environment
 from reconcile.report.totals import cards, coverages, size, stations
 
 # More findings than this nobody reads in a page; the workbook has them all.
@@ -84,21 +85,15 @@ def top_findings(is_open: pl.DataFrame) -> pl.DataFrame:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("reconcile.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
-    environment.globals["phrase"] = lambda text: both(lambda spoken: breakable(phrase(text, spoken)))
-    environment.globals["expectation"] = lambda text: both(lambda spoken: breakable(expectation(text, spoken)))
-    environment.globals["length"] = lambda row: both(lambda spoken: range_words(row["first"], row["until"], spoken))
-    environment.globals["share"] = share
-    environment.filters.update(masked=breakable, thousands=lambda number: f"{int(number):,}", size=size)
-    environment.filters["observed"] = lambda text: breakable(_observed(str(text)))
-    return environment.get_template("page.html.j2")
+    jinja = environment()
+    jinja.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
+    jinja.globals["phrase"] = lambda text: both(lambda spoken: breakable(phrase(text, spoken)))
+    jinja.globals["expectation"] = lambda text: both(lambda spoken: breakable(expectation(text, spoken)))
+    jinja.globals["length"] = lambda row: both(lambda spoken: range_words(row["first"], row["until"], spoken))
+    jinja.globals["share"] = share
+    jinja.filters.update(masked=breakable, size=size)
+    jinja.filters["observed"] = lambda text: breakable(_observed(str(text)))
+    return jinja.get_template("page.html.j2")
 
 
 def _observed(text: str) -> str:

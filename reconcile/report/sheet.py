@@ -4,11 +4,12 @@ from datetime import datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from reconcile.report.messages import say
 from reconcile.report.spoken import both, breakable
+from reconcile.report.templates import environment
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -16,16 +17,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 @cache
 def sheet(name: str) -> Template:
     """The template of this name."""
-    environment = Environment(
-        loader=PackageLoader("reconcile.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
-    environment.filters["breakable"] = breakable
-    return environment.get_template(name)
+    jinja = environment()
+    jinja.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
+    jinja.filters["breakable"] = breakable
+    return jinja.get_template(name)
 
 
 def local(instant: datetime, time_zone: str) -> str:
