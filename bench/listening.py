@@ -1,75 +1,67 @@
-"""Searching among a million calls: how long people wait, while sixteen of them ask at the same time.
+"""Finding and hearing calls among a million: how long people wait, while sixteen of them use the page at the same time.
 
-Each user asks the next question as soon as the one before is answered. What they ask is a mix, typed as people type it
-(bench/listening_queries.py); the answer is a page of fifty whole documents with the total. Medians and 95th percentiles
-are printed for each back end and each kind of question, then one line of JSON.
+The page runs as `voxkeep listen` runs it, in a process of its own, over each kind of call index. Each user logs in, and
+asks the next question as soon as the one before is answered. What they ask is a mix, typed as people type it
+(bench/listening_queries.py); a search is measured from sending the form to the last byte of the results. Play start is
+measured from pressing play to the first byte of sound: the row in the audit trail, the recording fetched, proved and
+made ready. Half of the plays follow the call's own page, which makes the recording ready; the others come at once.
 
-A target is a name and what answers one question: another one, for example the page over HTTP, is a line in `targets`.
+First one user alone does everything: what a request costs in processor time, whatever else the machine does. Then come
+rounds of all users. Medians of the rounds and the calmest round are printed, then one line of JSON.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from listening_data import BUSINESS, fill
-from listening_queries import KINDS, questions
+import psutil
+from listening_data import BUSINESS, fill, recorded_calls
+from listening_page import Browser, apply, make_accounts, served
+from listening_queries import KINDS, form_of, questions
+from listening_sounds import publish
 
 from blocks.elastic import ElasticIndex
 from blocks.index import CatalogIndex
-from blocks.query import CallQuery
-from deploy.servers import elasticsearch
-from listen.typed import comparable
-from reconcile.rules import NumberRules
+from blocks.store import ObjectStore
+from deploy.servers import elasticsearch, process
 
 HERE = Path(__file__).resolve().parents[1] / ".bench" / "listen"
-AnyIndex = CatalogIndex | ElasticIndex
+# Goals for the 95th percentiles in milliseconds, by what is measured.
+GOALS = {
+    "elasticsearch": {"search": 150.0, "play": 200.0},
+    "embedded": {"search": 800.0, "play": 200.0},
+}
+OPENED, AT_ONCE = "play, call opened", "play at once"
+# Questions of each kind, and plays, of the one user who is alone.
+_ALONE = 10
+Timed = tuple[str, float]
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is measured: who answers a question, and the goal for its 95th percentile in milliseconds."""
+class Recording:
+    """Where the page has a call and its recording, and whether the call is opened before it is played."""
 
-    name: str
-    answer: Callable[[CallQuery], object]
-    goal_ms: float
-
-
-def targets(indices: dict[str, AnyIndex]) -> list[Target]:
-    """Everything that is measured."""
-    goals = {"elasticsearch": 150.0, "embedded": 800.0}
-    return [Target(f"search, {name}", _searched(index), goals[name]) for name, index in indices.items()]
+    call: str
+    path: str
+    is_opened: bool
 
 
-def _searched(index: AnyIndex) -> Callable[[CallQuery], object]:
-    def search(typed: CallQuery) -> object:
-        query = comparable(typed, [NumberRules()])
-        return index.search(CallQuery(**(vars(query) | {"businesses": (BUSINESS,)})))
+@dataclass
+class Measured:
+    """What came of one kind of call index: processor time by kind, and kind and milliseconds by round."""
 
-    return search
-
-
-def under_load(
-    answer: Callable[[CallQuery], object], asked: Sequence[tuple[str, CallQuery]], users: int
-) -> list[tuple[str, float]]:
-    """Kind and milliseconds of each question, when so many users ask all the time."""
-
-    def ask(question: tuple[str, CallQuery]) -> tuple[str, float]:
-        began = time.perf_counter()
-        answer(question[1])
-        return question[0], (time.perf_counter() - began) * 1000
-
-    with ThreadPoolExecutor(users) as pool:
-        return list(pool.map(ask, asked))
-
-
-def percentile(values: Sequence[float], share: int) -> float:
-    """The value below which this share (in hundredths) of the values lies."""
-    return statistics.quantiles(values, n=100, method="inclusive")[share - 1]
+    alone: dict[str, tuple[float, float, float]]
+    searches: list[list[Timed]]
+    plays: list[list[Timed]]
 
 
 def main() -> None:
@@ -77,57 +69,181 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--users", type=int, default=16)
-    parser.add_argument("--questions", type=int, default=800)
-    parser.add_argument("--only", choices=["elasticsearch", "embedded"])
+    parser.add_argument("--questions", type=int, default=480, help="of each round; at most 50 a user")
+    parser.add_argument("--plays", type=int, default=320, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=list(GOALS))
     options = parser.parse_args()
     HERE.mkdir(parents=True, exist_ok=True)
-    indices: dict[str, AnyIndex] = {}
-    node = None
-    if options.only != "embedded":
-        elasticsearch.fetch()
-        node = elasticsearch.node(HERE / "elasticsearch")
-        node.start()
-        indices["elasticsearch"] = ElasticIndex(url=node.url)
-    if options.only != "elasticsearch":
-        indices["embedded"] = CatalogIndex(url=str(HERE / "index"))
-    try:
-        for index in indices.values():
-            fill(index, HERE, options.calls)
-        measured = {target: measure(target, options) for target in targets(indices)}
-    finally:
-        if node:
-            node.stop()
-    show(measured, options)
+    show({name: measured(name, options) for name in GOALS if options.only in (None, name)}, options)
 
 
-def measure(target: Target, options: argparse.Namespace) -> list[tuple[str, float]]:
-    """Kind and milliseconds of each question; a first round warms up and does not count."""
+def measured(name: str, options: argparse.Namespace) -> Measured:
+    """Everything that is measured over one kind of call index."""
+    home = HERE / f"home-{name}"
+    with ExitStack() as stack:
+        others = []
+        index: CatalogIndex | ElasticIndex = CatalogIndex(url=str(home / "storage" / "index"))
+        if name == "elasticsearch":
+            elasticsearch.fetch()
+            node = elasticsearch.node(HERE / "elasticsearch")
+            stack.callback(node.stop)
+            node.start()
+            index = ElasticIndex(url=node.url)
+            others = [process.find("elasticsearch", node.folder)]
+        if not (home / "businesses" / f"{BUSINESS}.json").exists():
+            apply(home, index.url if isinstance(index, ElasticIndex) else None)
+        fill(index, HERE, options.calls)
+        plays = [_recording(*one) for one in enumerate(_published(home, options))]
+        port, page = stack.enter_context(served(home))
+        return _measured(home, port, [page, *filter(None, others)], plays, options)
+
+
+def _published(home: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+    """Documents of calls whose recording the object store holds, one for each play."""
+    count = options.plays * options.rounds + 4 * _ALONE + options.users
+    calls = recorded_calls(options.calls, count).to_dicts()
+    store = ObjectStore(url=str((home / "storage" / "bucket" / f"{BUSINESS}-audio").resolve()))
+    publish(store, [call["recordings"][0] for call in calls], HERE / "sounds")
+    return calls
+
+
+def _recording(place: int, call: dict[str, object]) -> Recording:
+    path = f"/call/{BUSINESS}/{call['day']}/{call['call_uid']}"
+    return Recording(path, f"{path}/{call['recordings'][0]['recording_id']}", place % 2 == 0)  # type: ignore[index]
+
+
+def _measured(
+    home: Path, port: int, processes: list[psutil.Process], plays: list[Recording], options: argparse.Namespace
+) -> Measured:
+    waiting = iter(plays)
+    browsers = _browsers(home, port, options.users)
+    some = next(browsers)
     began = time.perf_counter()
-    target.answer(CallQuery())
-    print(f"{target.name}: first answer after {time.perf_counter() - began:.2f} s", flush=True)
-    under_load(target.answer, questions(options.users * 10, seed=1), options.users)
-    return under_load(target.answer, questions(options.questions, seed=2), options.users)
+    some[0].search({"number": "404"})
+    print(f"{home.name}: first search after {time.perf_counter() - began:.1f} s", flush=True)
+    _at_the_same_time(search, some, questions(options.users * 5, seed=1))
+    _at_the_same_time(play, some, [next(waiting) for _ in range(options.users)])
+    found = Measured(_alone(next(browsers)[0], processes, waiting), [], [])
+    for number in range(options.rounds):
+        users = next(browsers)
+        found.searches.append(_at_the_same_time(search, users, questions(options.questions, seed=number + 2)))
+        found.plays.append(_at_the_same_time(play, users, [next(waiting) for _ in range(options.plays)]))
+        told = [f"{percentile(times, 95):.0f} ms" for times in (found.searches[-1], found.plays[-1])]
+        print(f"{home.name}, round {number + 1}: p95 of searches {told[0]}, of play start {told[1]}", flush=True)
+    return found
 
 
-def show(measured: dict[Target, list[tuple[str, float]]], options: argparse.Namespace) -> None:
-    """The table and the line of JSON."""
-    print(f"\n{options.calls:,} calls, {options.users} users at the same time, {options.questions} questions; ms")
-    print(f"{'':26}" + "".join(f"{target.name:>30}" for target in measured))
-    print(f"{'':26}" + "".join(f"{'p50':>20}{'p95':>10}" for _ in measured))
-    for kind in ("all", *KINDS):
-        row = f"{kind:26}"
-        for times in measured.values():
-            taken = [ms for asked, ms in times if kind in ("all", asked)]
-            row += f"{percentile(taken, 50):20.0f}{percentile(taken, 95):10.0f}"
-        print(row)
-    figures: dict[str, float] = {"calls": options.calls, "users": options.users}
-    for target, times in measured.items():
-        taken = [ms for _, ms in times]
-        p95 = percentile(taken, 95)
-        print(f"{target.name}: p95 {p95:.0f} ms (goal: <= {target.goal_ms:.0f} ms)")
-        name = target.name.replace(", ", "_")
-        figures |= {f"{name}_p50_ms": round(percentile(taken, 50), 1), f"{name}_p95_ms": round(p95, 1)}
+def _browsers(home: Path, port: int, users: int) -> Iterator[list[Browser]]:
+    """Browsers that have logged in, of other people each time: nobody may search more than once a second for long."""
+    number = 0
+    while True:
+        names = [f"user-{number + place:03}" for place in range(users)]
+        make_accounts(home, names)
+        made = [Browser(port, name, number + place) for place, name in enumerate(names)]
+        for browser in made:
+            browser.login()
+        yield made
+        number += users
+
+
+def _at_the_same_time(
+    do: Callable[[Browser, Asked], Timed], users: Sequence[Browser], asked: Sequence[Asked]
+) -> list[Timed]:
+    """What each user has done, one thing after the other, all users at the same time."""
+    with ThreadPoolExecutor(len(users)) as pool:
+        shares = [asked[place :: len(users)] for place in range(len(users))]
+        done = pool.map(lambda user, share: [do(user, one) for one in share], users, shares)
+        return [one for part in done for one in part]
+
+
+def search(user: Browser, question: tuple[str, object]) -> Timed:
+    """Ask; of a later page, its first page is on the way to it and does not count."""
+    kind, query = question
+    fields = form_of(query)  # type: ignore[arg-type]
+    if kind == "a later page":
+        html = user.search(fields)
+        began = time.perf_counter()
+        user.next_page(html)
+    else:
+        began = time.perf_counter()
+        user.search(fields)
+    return kind, (time.perf_counter() - began) * 1000
+
+
+def play(user: Browser, recording: Recording) -> Timed:
+    """Play, with the call's page opened before, or at once."""
+    if recording.is_opened:
+        user.open(recording.call)
+        user.show_waveform(recording.path)
+    return OPENED if recording.is_opened else AT_ONCE, user.play(recording.path)
+
+
+def _alone(
+    user: Browser, processes: list[psutil.Process], plays: Iterator[Recording]
+) -> dict[str, tuple[float, float, float]]:
+    """Milliseconds (median), and those of processor time a request, of the page and of the server of its index."""
+    by_kind: dict[str, list[Callable[[], Timed]]] = {kind: [] for kind in (*KINDS, OPENED, AT_ONCE)}
+    for kind, query in questions(100 * _ALONE, seed=9):
+        if len(by_kind[kind]) < _ALONE:
+            by_kind[kind].append(partial(search, user, (kind, query)))
+    for _ in range(2 * _ALONE):
+        recording = next(plays)
+        by_kind[OPENED if recording.is_opened else AT_ONCE].append(partial(play, user, recording))
+    found = {}
+    for kind, todo in by_kind.items():
+        before = _processor_ms(processes)
+        times = [one()[1] for one in todo]
+        spent = [after - was for after, was in zip(_processor_ms(processes), before, strict=True)]
+        found[kind] = (statistics.median(times), spent[0] / len(todo), sum(spent[1:]) / len(todo))
+    return found
+
+
+def _processor_ms(processes: list[psutil.Process]) -> list[float]:
+    """Processor time so far of each process with its children."""
+    return [
+        sum(1000 * (one.cpu_times().user + one.cpu_times().system) for one in (top, *top.children(recursive=True)))
+        for top in processes
+    ]
+
+
+def percentile(times: Sequence[Timed], share: int, kind: str = "all") -> float:
+    """The milliseconds below which this share (in hundredths) of these times lies."""
+    taken = [ms for one, ms in times if kind in ("all", one)]
+    return statistics.quantiles(taken, n=100, method="inclusive")[share - 1] if len(taken) > 1 else float("nan")
+
+
+def show(found: dict[str, Measured], options: argparse.Namespace) -> None:
+    """The tables and the line of JSON."""
+    figures: dict[str, float] = {"calls": options.calls, "users": options.users, "rounds": options.rounds}
+    for name, measured_here in found.items():
+        print(f"\n{name}: {options.calls:,} calls; ms")
+        heads = {"one user: p50": 16, "CPU page": 10, "CPU index": 10, f"{options.users} users: p50": 18, "p95": 8}
+        print(" " * 24 + "".join(f"{head:>{width}}" for head, width in heads.items()))
+        for kind, (alone, page, index) in measured_here.alone.items():
+            rounds = measured_here.plays if kind in (OPENED, AT_ONCE) else measured_here.searches
+            p50, p95 = (statistics.median(percentile(one, share, kind) for one in rounds) for share in (50, 95))
+            print(f"{kind:24}{alone:16.0f}{page:10.1f}{index:10.1f}{p50:18.0f}{p95:8.0f}")
+        figures |= _totals(name, measured_here)
     print(json.dumps(figures))
+
+
+def _totals(name: str, found: Measured) -> dict[str, float]:
+    """Percentiles of all searches and of all plays."""
+    figures = {}
+    for what, rounds in (("search", found.searches), ("play", found.plays)):
+        p50s, p95s = ([percentile(one, share) for one in rounds] for share in (50, 95))
+        goal = GOALS[name][what]
+        print(
+            f"{name}, {what}: p50 {statistics.median(p50s):.0f} ms, p95 {statistics.median(p95s):.0f} ms, "
+            f"calmest round {min(p95s):.0f} ms (goal: <= {goal:.0f} ms)"
+        )
+        figures |= {
+            f"{what}_{name}_p50_ms": round(statistics.median(p50s), 1),
+            f"{what}_{name}_p95_ms": round(statistics.median(p95s), 1),
+            f"{what}_{name}_p95_calmest_ms": round(min(p95s), 1),
+        }
+    return figures
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from listening_sounds import columns as columns_of_sounds
 
 from blocks.elastic import ElasticIndex
 from blocks.index import DOCUMENT_SCHEMA, CatalogIndex
@@ -21,7 +22,7 @@ PHRASES = (
     "家人代接，已转告", "客户要求投诉", "号码是空号", "需要发送账单到邮箱",
 )  # fmt: skip
 # Counted up when the data change, so that they are made anew.
-FORM = 2
+FORM = 3
 
 
 def customer_number(place: int) -> str:
@@ -54,6 +55,9 @@ def _documents(random: np.random.Generator, customers: pl.Series, site: str, day
             "noted": random.random(count) < 0.35,
         }
     ).with_columns(seconds)
+    known = columns_of_sounds()
+    owned = known[random.integers(0, known.height, count).tolist()]
+    frame = frame.hstack(owned)
     uid = (pl.lit(f"{site}{day:%Y%m%d}") + pl.col("place").cast(pl.String).str.zfill(6)).hash(1)
     other = (uid.cast(pl.String) + pl.lit(site)).hash(2)
     named = frame.with_columns(
@@ -81,13 +85,19 @@ def _columns(day: date) -> list[pl.Expr]:
     note = pl.struct(pl.col("text"), pl.col("extension").alias("by")).struct.json_encode()
     recording = pl.struct(
         pl.col("uid").alias("recording_id"),
-        filled(f"{day}/{{}}/{{}}.wav3", pl.col("uid").str.slice(0, 2), "uid").alias("key"),
-        filled(f"{day:%m/%d}/{{}}_{{}}.wav3", "extension", "number").alias("path"),
-        pl.lit("wav").alias("container"),
-        pl.lit("gsm_ms").alias("codec"),
-        (pl.col("talked") * 1000).cast(pl.Int64).alias("duration_ms"),
-        (pl.col("talked") * 1625).cast(pl.Int64).alias("size"),
-        (pl.col("uid") + pl.col("uid").str.reverse()).alias("sha256"),
+        filled(
+            f"{day}/{{}}/{{}}.{{}}.{{}}",
+            pl.col("uid").str.slice(0, 2),
+            "uid",
+            pl.col("sha256").str.slice(0, 12),
+            "extension_of_sound",
+        ).alias("key"),
+        filled(f"{day:%m/%d}/{{}}_{{}}.{{}}", "extension", "number", "extension_of_sound").alias("path"),
+        "container",
+        "codec",
+        "duration_ms",
+        "size",
+        "sha256",
         pl.lit("ok").alias("state"),
     )
     empty = pl.lit([], dtype=DOCUMENT_SCHEMA["recordings"])
@@ -122,3 +132,11 @@ def fill(index: CatalogIndex | ElasticIndex, folder: Path, count: int) -> None:
     for day, site, documents in days_of(count):
         assert index.replace(BUSINESS, site, day, documents, anew=True).rejected.is_empty()
     done.write_text(wanted)
+
+
+def recorded_calls(calls: int, wanted: int) -> pl.DataFrame:
+    """So many calls with a recording, the same each time, of all days."""
+    each = wanted // (DAYS * len(SITES)) + 1
+    with_recording = pl.col("recordings").list.len() > 0
+    found = [documents.filter(with_recording).sample(each, seed=1) for _, _, documents in days_of(calls)]
+    return pl.concat(found).sample(wanted, seed=1)

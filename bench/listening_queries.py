@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Any
 
-from listening_data import CUSTOMERS, DAYS, EXTENSIONS, FIRST, PHRASES, customer_number
+from listening_data import BUSINESS, CUSTOMERS, DAYS, EXTENSIONS, FIRST, PHRASES, customer_number
 
 from blocks.query import CallQuery
 
@@ -49,6 +49,28 @@ def _question(kind: str, random: Random) -> CallQuery:
         "a later page": {"has_recording": True, "after": (start + timedelta(hours=9), "5")},
     }
     return CallQuery(limit=PAGE, **asked[kind])
+
+
+def form_of(query: CallQuery) -> dict[str, str]:
+    """The fields of the page's form that ask the same; of a later page, those of the page before it."""
+    attribute, value = query.attributes[0] if query.attributes else (None, None)
+    until = query.after[0] if query.after else query.end - timedelta(days=1) if query.end else None
+    fields = {
+        "number": query.number,
+        "call_id": query.call_id,
+        "extension": query.extension,
+        "display_number": query.display_number,
+        "words": query.words,
+        "attribute": attribute,
+        "value": value,
+        "since": f"{query.start:%Y-%m-%d}" if query.start else None,
+        "until": f"{until:%Y-%m-%dT%H:%M}" if query.after else f"{until:%Y-%m-%d}" if until else None,
+        "min_seconds": str(query.min_seconds) if query.min_seconds else None,
+        "recording": "yes" if query.has_recording else None,
+        # Without any field, the page shows the form alone.
+        "business": BUSINESS if query == CallQuery(limit=PAGE) else None,
+    }
+    return {name: text for name, text in fields.items() if text}
 
 
 def _days(start: datetime, days: int) -> dict[str, datetime]:

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from struct import Struct
 from typing import Any
 
 import fsspec
@@ -23,6 +25,11 @@ from blocks.errors import PermanentError, SettingsError, TransientError, Voxkeep
 _SUFFIX = ".parquet"
 # Frames that hold no data, only what is to be done.
 MARKS = ("untraced",)
+# How every Parquet file ends: the length of its footer, and its mark.
+_FOOTER = Struct("<I4s")
+# What folders held that have not changed for a while, by when they had changed.
+_KNOWN: dict[str, tuple[int, list[tuple[str, str, str]]]] = {}
+_MOST_KNOWN, _SETTLED_NS = 20_000, 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,19 @@ class Partition:
     day: date
     path: str
     version: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a partition lies in its file.
+
+    Attributes:
+        group: So many rows are read at a time, where few of them will be looked for.
+        beside: Bytes between the rows and the footer, where readers of Parquet do not look.
+    """
+
+    group: int | None = None
+    beside: bytes = b""
 
 
 class Catalog(Block):
@@ -63,18 +83,24 @@ class Catalog(Block):
     )
 
     def write(
-        self, frame: str, business: str, site: str, day: date, rows: pl.DataFrame, *, group: int | None = None
+        self,
+        frame: str,
+        business: str,
+        site: str,
+        day: date,
+        rows: pl.DataFrame,
+        *,
+        layout: Layout | None = None,
     ) -> bool:
         """Replace the partition by `rows`, sorted by the caller; False when it held just these bytes already.
 
-        A partition without rows is a partition too: it says that somebody looked. `group`: so many rows are read at
-        a time, where few of them will be looked for.
+        A partition without rows is a partition too: it says that somebody looked.
 
         Raises:
             PermanentError: the rows cannot be written there.
             TransientError: the store does not answer.
         """
-        return self._put(self._partition(frame, business, day, site), rows, group)
+        return self._put(self._partition(frame, business, day, site), _parquet(rows, layout or Layout()))
 
     def gather(self, frame: str, business: str, site: str, month: date, schema: pl.Schema) -> bool:
         """Make `summaries/<frame>/business=<b>/month=<yyyy-mm>/<site>.parquet` the month's partitions in one object.
@@ -89,7 +115,7 @@ class Catalog(Block):
         system, root = self._reach()
         if rows.is_empty() and not system.exists(f"{root}/{name}"):
             return False
-        return self._put(name, rows)
+        return self._put(name, _parquet(rows, Layout()))
 
     def unmark(self, frame: str, mark: Partition) -> None:
         """Take a mark away; one that was replaced since `partitions` has found it stays.
@@ -119,8 +145,7 @@ class Catalog(Block):
             there = [Partition(business, site, month, path, "")] if system.exists(path) else []
             return self.open(there, schema).collect()
 
-    def _put(self, name: str, rows: pl.DataFrame, group: int | None = None) -> bool:
-        content = _parquet(rows, group)
+    def _put(self, name: str, content: bytes) -> bool:
         system, root = self._reach()
         target = f"{root}/{name}"
         with told("write to the catalog", name):
@@ -166,6 +191,24 @@ class Catalog(Block):
                 for day in days
                 if first <= day <= last
                 for name, path, version in _versions(system, f"{root}/{base}/day={day}")
+            ]
+
+    def days_of(self, frame: str, business: str) -> list[date]:
+        """The days of which the frame may have a partition of this business, in order."""
+        base = f"{_part(frame)}/business={_part(business)}"
+        system, root = self._reach()
+        with told("read the catalog", base):
+            return sorted(map(date.fromisoformat, _days(system, f"{root}/{base}")))
+
+    def partitions_of(self, frame: str, of: Iterable[tuple[str, date]]) -> list[Partition]:
+        """Every partition of these businesses and days that is there, each with its sites in order."""
+        system, root = self._reach()
+        folder = f"{root}/{_part(frame)}/business="
+        with told("read the catalog", frame):
+            return [
+                Partition(business, name.removesuffix(_SUFFIX), day, path, version)
+                for business, day in of
+                for name, path, version in _versions(system, f"{folder}{_part(business)}/day={day}")
             ]
 
     def open(self, partitions: Iterable[Partition], schema: pl.Schema) -> pl.LazyFrame:
@@ -268,12 +311,11 @@ def _days(system: AbstractFileSystem, folder: str) -> list[str]:
 
 
 def _versions(system: AbstractFileSystem, folder: str) -> list[tuple[str, str, str]]:
-    """Name, path and version of each object in a folder, in order."""
+    """Name, path and version of each object in a folder, in order; none where there is no folder."""
     if isinstance(system, LocalFileSystem):
-        # A replaced file is another one, even where its time and size are the same.
-        with os.scandir(folder) as entries:
-            stats = [(entry.name, entry.path, entry.stat()) for entry in entries if entry.name.endswith(_SUFFIX)]
-        return sorted((name, path, f"{at.st_mtime_ns} {at.st_size} {at.st_ino}") for name, path, at in stats)
+        return _files(folder)
+    if not system.exists(folder):
+        return []
     objects = [(PurePosixPath(found["name"]).name, found) for found in system.ls(folder, detail=True)]
     marks = ("ETag", "mtime", "LastModified", "created", "size")
     return sorted(
@@ -283,12 +325,56 @@ def _versions(system: AbstractFileSystem, folder: str) -> list[tuple[str, str, s
     )
 
 
-def _parquet(rows: pl.DataFrame, group: int | None) -> bytes:
+def _files(folder: str) -> list[tuple[str, str, str]]:
+    """`_versions` of a folder of this machine: looked at again only when it has changed, as replacing a file does."""
+    try:
+        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116  # of a thousand days for every search
+    except FileNotFoundError:
+        return []
+    then, found = _KNOWN.get(folder, (0, []))
+    if then == changed:
+        return found
+    # A replaced file is another one, even where its time and size are the same.
+    with os.scandir(folder) as entries:
+        stats = [(entry.name, entry.path, entry.stat()) for entry in entries if entry.name.endswith(_SUFFIX)]
+    found = sorted((name, path, version_of(status)) for name, path, status in stats)
+    # Of two changes at once, only the first shows in a folder's time.
+    if time.time_ns() - changed > _SETTLED_NS:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[folder] = (changed, found)
+    return found
+
+
+@contextmanager
+def opened(partition: Partition) -> Iterator[int | None]:
+    """The partition's file, open to be read; None where it was replaced since, is gone, or is no file."""
+    try:
+        handle = os.open(partition.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield handle if version_of(os.fstat(handle)) == partition.version else None
+    finally:
+        os.close(handle)
+
+
+def version_of(status: os.stat_result) -> str:
+    """What changes whenever a file is replaced."""
+    return f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+
+
+def _parquet(rows: pl.DataFrame, layout: Layout) -> bytes:
     """The rows as Parquet; the same rows give the same bytes."""
     buffer = BytesIO()
     # Of these columns the lowest level makes files as small as the usual one, in half the time.
-    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=group)
-    return buffer.getvalue()
+    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=layout.group)
+    content = buffer.getvalue()
+    if not layout.beside:
+        return content
+    footer = len(content) - _FOOTER.size - _FOOTER.unpack_from(content, len(content) - _FOOTER.size)[0]
+    return b"".join((content[:footer], layout.beside, content[footer:]))
 
 
 def _scan(sources: list[str] | list[bytes], schema: pl.Schema) -> pl.LazyFrame:

@@ -1,20 +1,23 @@
 """The call index over Parquet: the documents that people search, one per call leg."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+import numpy as np
 import polars as pl
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
-from blocks.catalog import Catalog, Partition, told
+from blocks.catalog import Catalog, Layout, Partition, opened, told
 from blocks.errors import PermanentError
+from blocks.hits import Hit, best
 from blocks.hot import Hot
-from blocks.narrow import hashes_of, narrow
+from blocks.lines import lines_in, packed, read_lines
+from blocks.narrow import NO_START, Narrow, Rows, Wanted, instant, narrow, wanted
 from blocks.query import CallQuery, Found, newest, page_of
-from blocks.searchable import DERIVED_SCHEMA, OWN, after, conditions, derived
+from blocks.searchable import DERIVED_SCHEMA, OWN, conditions, derived
 
 _FRAME = "documents"
 _INSTANT = pl.Datetime("us", "UTC")
@@ -73,8 +76,10 @@ REJECTED_SCHEMA = pl.Schema(
 # What a search looks at.
 _NARROW_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in OWN} | dict(DERIVED_SCHEMA))
 _HOT = Hot()
-# What finds a document again, and what it is sorted by.
-_HIT_SCHEMA = pl.Schema({name: DOCUMENT_SCHEMA[name] for name in ("call_uid", "business", "site", "day", "started_at")})
+# A document as a line of JSON.
+_LINE_SCHEMA = pl.Schema(
+    {name: {"day": pl.Int32(), "started_at": pl.Int64()}.get(name, dtype) for name, dtype in DOCUMENT_SCHEMA.items()}
+)
 # Documents that are read at a time, where few are wanted.
 _GROUP = 512
 _FEW = 4
@@ -152,7 +157,9 @@ class CatalogIndex(Block):
         rows = of_partition(documents, business, site, day)
         # In the order of time, so that what stands on one page is read together.
         kept = pl.concat([rows, derived(rows)], how="horizontal").sort("started_at", "call_uid")
-        changed = self._catalog().write(_FRAME, business, site, day, kept, group=_GROUP)
+        changed = self._catalog().write(
+            _FRAME, business, site, day, kept, layout=Layout(_GROUP, packed(kept.select(_line())["line"].to_list()))
+        )
         return Indexed(changed, REJECTED_SCHEMA.to_frame())
 
     def update(self, business: str, site: str, day: date, documents: pl.DataFrame) -> Indexed:
@@ -184,78 +191,112 @@ class CatalogIndex(Block):
 
     def search(self, query: CallQuery) -> Found:
         """The page of calls that the query asks for; its count ends as soon as it is known to be too many."""
-        catalog = self._catalog()
-        hits, fitting = _HIT_SCHEMA.to_frame(), 0
+        catalog, asked = self._catalog(), wanted(query)
+        hits: list[Hit] = []
+        fitting = 0
         with told("search the call index", self.url):
-            partitions = self._partitions(catalog, query)
-            for batch in _batches(sorted({one.day for one in partitions}, reverse=True)):
+            days = self._days(catalog, query)
+            for batch in _batches(sorted(days, reverse=True)):
                 is_counted = fitting > query.count_to
-                if is_counted and hits.height > query.limit and _is_settled(hits, before=batch[0]):
+                if is_counted and len(hits) > query.limit and _is_settled(hits[-1], before=batch[0]):
                     break
                 # What is counted already need not be seen on the way to a later page.
+                unseen = [day for day in batch if not (is_counted and _is_seen(day, query))]
                 looked_at = [
-                    one for one in partitions if one.day in batch and not (is_counted and _is_seen(one, query))
+                    one
+                    for one in catalog.partitions_of(_FRAME, [(name, day) for day in unseen for name in days[day]])
+                    if query.sites is None or one.site in query.sites
                 ]
-                fits = self._fitting(catalog, query, looked_at)
-                fitting += fits.height
-                hits = newest(pl.concat([hits, fits.filter(after(query))]).lazy(), query.limit + 1).collect()
-            documents = self._documents(catalog, hits.head(query.limit), partitions)
-        return page_of(documents, query, fitting, goes_on=hits.height > query.limit)
+                held = _HOT.get(looked_at, lambda one: _narrow(catalog, one))
+                rows = _fitting(held, asked, query)
+                fitting += sum(map(len, rows))
+                hits = best(hits, list(zip(looked_at, held, rows, strict=True)), query)
+            documents = _documents(catalog, hits[: query.limit])
+        return page_of(documents, query, fitting, goes_on=len(hits) > query.limit)
 
-    def _partitions(self, catalog: Catalog, query: CallQuery) -> list[Partition]:
-        """The partitions that can hold what is looked for."""
+    def _days(self, catalog: Catalog, query: CallQuery) -> dict[date, list[str]]:
+        """The days that can hold what is looked for, with the businesses that have them."""
         businesses = catalog.businesses() if query.businesses is None else query.businesses
         first = (query.start - _ZONES).date() if query.start else date.min
         last = (query.end + _ZONES).date() if query.end else date.max
-        return [
-            one
-            for business in dict.fromkeys(businesses)
-            for one in catalog.partitions(_FRAME, business, first, last)
-            if query.sites is None or one.site in query.sites
-        ]
-
-    def _fitting(self, catalog: Catalog, query: CallQuery, partitions: Sequence[Partition]) -> pl.DataFrame:
-        """Where the calls of these partitions that fit are (`_HIT_SCHEMA`)."""
-        must = conditions(query)
-        needed = list(dict.fromkeys([*_HIT_SCHEMA, *(name for one in must for name in one.meta.root_names())]))
-        held = _HOT.get(partitions, lambda one: narrow(_columns(catalog, one)))
-        wanted = hashes_of(query.attributes)
-        calls = [having for one in held if (having := one.having(wanted)).height]
-        looked_at = pl.concat([_NARROW_SCHEMA.to_frame().select(needed), *(one[needed] for one in calls)])
-        return looked_at.lazy().filter(*must).select(_HIT_SCHEMA.names()).collect()
-
-    def _documents(self, catalog: Catalog, hits: pl.DataFrame, partitions: Sequence[Partition]) -> pl.DataFrame:
-        """The whole documents, in order, read only from the partitions that hold them."""
-        wanted = {keys: _is_one_of(part) for keys, part in hits.group_by("business", "site", "day")}
-        found = [
-            catalog.open([one], DOCUMENT_SCHEMA).filter(wanted[keys])
-            for one in partitions
-            if (keys := (one.business, one.site, one.day)) in wanted
-        ]
-        return newest(pl.concat([DOCUMENT_SCHEMA.to_frame().lazy(), *found]), hits.height).collect()
+        found: dict[date, list[str]] = {}
+        for business in dict.fromkeys(businesses):
+            for day in catalog.days_of(_FRAME, business):
+                if first <= day <= last:
+                    found.setdefault(day, []).append(business)
+        return found
 
     def _catalog(self) -> Catalog:
         return Catalog(url=self.url, storage_options=self.storage_options)
 
 
-def _columns(catalog: Catalog, partition: Partition) -> pl.DataFrame:
-    """The columns of a partition that searches look at; of an older file, they are made now."""
+def _line() -> pl.Expr:
+    """A document as a line of JSON (`_LINE_SCHEMA`)."""
+    day, started_at = pl.col("day").cast(pl.Int32), pl.col("started_at").dt.timestamp("us")
+    plain = (name for name in DOCUMENT_SCHEMA.names() if name not in {"day", "started_at"})
+    return pl.struct(*plain, day, started_at).struct.json_encode().alias("line")
+
+
+def _narrow(catalog: Catalog, partition: Partition) -> Narrow:
+    """What searches look at of a partition; of an older file, it is made now."""
     rows = catalog.open([partition], _NARROW_SCHEMA).collect()
     if rows.height and rows["number_lines"].null_count() == rows.height:
         documents = catalog.open([partition], DOCUMENT_SCHEMA).collect()
         rows = pl.concat([documents.select(OWN), derived(documents)], how="horizontal")
-    return rows
+    with opened(partition) as handle:
+        return narrow(rows, lines_in(handle) if handle is not None else None)
 
 
-def _is_one_of(hits: pl.DataFrame) -> pl.Expr:
+def _fitting(held: list[Narrow], asked: Wanted, query: CallQuery) -> list[Rows]:
+    """The calls of each partition that fit."""
+    found, must = [one.fitting(asked) for one in held], conditions(query)
+    if not must or not any(map(len, found)):
+        return found
+    needed = list(dict.fromkeys(name for one in must for name in one.meta.root_names())) or ["call_uid"]
+    texts = pl.concat(one.texts_of(rows, needed) for one, rows in zip(held, found, strict=True) if len(rows))
+    fits = texts.select(pl.all_horizontal(must).fill_null(value=False).alias("fits"))["fits"].to_numpy()
+    parts = np.split(np.broadcast_to(fits, texts.height), np.cumsum([len(rows) for rows in found])[:-1])
+    return [rows[part] for rows, part in zip(found, parts, strict=True)]
+
+
+def _documents(catalog: Catalog, hits: list[Hit]) -> pl.DataFrame:
+    """The whole documents, in order, read only from the partitions that hold them."""
+    lines: list[str] = []
+    found = []
+    for partition, part in _by_partition(hits):
+        with opened(partition) as handle:
+            known = part[0].narrow.lines
+            if handle is not None and known is not None:
+                lines += read_lines(handle, known, sorted(hit.row for hit in part))
+            else:
+                wanted_here = catalog.open([partition], DOCUMENT_SCHEMA).filter(_is_one_of(part))
+                found.append(wanted_here.collect())
+    read = pl.Series("line", lines, dtype=pl.String).str.json_decode(pl.Struct(_LINE_SCHEMA)).struct.unnest()
+    documents = read.with_columns(
+        pl.col("day").cast(pl.Date), pl.col("started_at").cast(DOCUMENT_SCHEMA["started_at"])
+    ).select(DOCUMENT_SCHEMA.names())
+    return newest(pl.concat([documents, *found]).lazy(), len(hits)).collect()
+
+
+def _by_partition(hits: list[Hit]) -> Iterator[tuple[Partition, list[Hit]]]:
+    found: dict[str, list[Hit]] = {}
+    for hit in hits:
+        found.setdefault(hit.partition.path, []).append(hit)
+    return ((part[0].partition, part) for part in found.values())
+
+
+def _is_one_of(hits: list[Hit]) -> pl.Expr:
     """Whether a document is one of these; said so that groups of rows of other times are not read."""
-    is_wanted, starts = pl.col("call_uid").is_in(hits["call_uid"].implode()), hits["started_at"]
-    if starts.null_count():
+    is_wanted = pl.col("call_uid").is_in([hit.call_uid for hit in hits])
+    instant = DOCUMENT_SCHEMA["started_at"]
+    starts = sorted({hit.start for hit in hits})
+    if starts[0] == NO_START:
         return is_wanted
     # Polars compares each time of a list with each group: of many, that takes longer than reading does.
-    if hits.height <= _FEW:
-        return pl.col("started_at").is_in(starts.to_list()) & is_wanted
-    return pl.col("started_at").is_between(pl.lit(starts.min()), pl.lit(starts.max())) & is_wanted
+    if len(starts) <= _FEW:
+        return pl.col("started_at").is_in(pl.Series(starts).cast(instant).to_list()) & is_wanted
+    first, last = (pl.lit(start).cast(instant) for start in (starts[0], starts[-1]))
+    return pl.col("started_at").is_between(first, last) & is_wanted
 
 
 def _batches(days: list[date]) -> Iterator[list[date]]:
@@ -266,13 +307,12 @@ def _batches(days: list[date]) -> Iterator[list[date]]:
         start, size = start + size, size * 4
 
 
-def _is_seen(partition: Partition, query: CallQuery) -> bool:
-    """Whether every call of the partition comes before the place where the page begins."""
+def _is_seen(day: date, query: CallQuery) -> bool:
+    """Whether every call of the day comes before the place where the page begins."""
     started_at = query.after[0] if query.after else None
-    return started_at is not None and datetime.combine(partition.day, time(), UTC) - _ZONES > started_at
+    return started_at is not None and datetime.combine(day, time(), UTC) - _ZONES > started_at
 
 
-def _is_settled(hits: pl.DataFrame, before: date) -> bool:
-    """Whether no call of the day `before`, or of an earlier one, can be newer than the oldest hit."""
-    oldest = hits["started_at"][-1] if hits.height else None
-    return oldest is not None and oldest >= datetime.combine(before, time(), UTC) + timedelta(days=1) + _ZONES
+def _is_settled(last: Hit, before: date) -> bool:
+    """Whether no call of the day `before`, or of an earlier one, can be newer than the last hit."""
+    return last.start >= instant(datetime.combine(before, time(), UTC) + timedelta(days=1) + _ZONES)

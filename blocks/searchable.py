@@ -4,8 +4,6 @@ They stand beside the documents in the Parquet files of the call index, so that 
 parses nothing.
 """
 
-from datetime import UTC
-
 import polars as pl
 
 from blocks.query import CallQuery
@@ -23,8 +21,10 @@ DERIVED_SCHEMA = pl.Schema(
     }
 )
 # Those of the document itself that a search looks at, or sorts by.
-OWN = ("call_uid", "business", "site", "day", "call_id", "started_at", "talk_seconds", "extension")
-_EXACT = ("call_id", "extension")
+OWN = ("call_uid", "call_id", "started_at", "talk_seconds", "extension")
+# Texts of which a search knows a part, and kinds of value that it knows whole.
+TEXTS = ("number_lines", "display_digits", "note_words")
+_KINDS = ("call_uid", "call_id", "extension", "state", "attribute")
 
 
 def derived(documents: pl.DataFrame) -> pl.DataFrame:
@@ -69,29 +69,46 @@ def attribute_values(attributes: pl.Series) -> pl.Series:
     return rows.lazy().join(pairs, on="row", how="left", maintain_order="left").collect()["pair"]
 
 
-def conditions(query: CallQuery) -> list[pl.Expr]:
-    """What the columns of a document (`OWN` and `DERIVED_SCHEMA`) must fulfil; nothing where the query does not say.
+def values(columns: pl.DataFrame) -> pl.DataFrame:
+    """The row and hash of each value of `OWN` and `DERIVED_SCHEMA` that a search knows whole, in order.
 
-    Its business and site are those of its partition, its attributes are looked for apart (blocks.narrow).
+    The hash has 64 bits, and is of this process only.
     """
-    return [*_of_the_call(query), *_of_its_texts(query), *_of_its_recordings(query)]
+    rows = columns.with_row_index("row").lazy()
+    states = pl.col("state_lines").str.strip_chars("\n").str.split("\n")
+    found = [
+        *(rows.select("row", _hashed(pl.col(name), name)) for name in ("call_uid", "call_id", "extension")),
+        rows.select("row", states).explode("state_lines").select("row", _hashed(pl.col("state_lines"), "state")),
+        rows.select("row", "attribute_values")
+        .explode("attribute_values", empty_as_null=True)
+        .select("row", _hashed(pl.col("attribute_values"), "attribute")),
+    ]
+    return pl.concat(found).drop_nulls().sort("hash", maintain_order=True).collect()
 
 
-def _of_the_call(query: CallQuery) -> list[pl.Expr]:
-    found = [] if query.call_uids is None else [pl.col("call_uid").is_in(list(query.call_uids))]
-    found += [pl.col(name) == value for name in _EXACT if (value := getattr(query, name)) is not None]
-    if query.start is not None:
-        found.append(pl.col("started_at") >= query.start.astimezone(UTC))
-    if query.end is not None:
-        found.append(pl.col("started_at") < query.end.astimezone(UTC))
-    if query.min_seconds is not None:
-        found.append(pl.col("talk_seconds") >= query.min_seconds)
-    if query.max_seconds is not None:
-        found.append(pl.col("talk_seconds") <= query.max_seconds)
-    return found
+def _hashed(values: pl.Expr, kind: str) -> pl.Expr:
+    """The values' hashes: equal texts of two kinds have two."""
+    return pl.when(values.is_not_null()).then(values.hash(seed=_KINDS.index(kind))).alias("hash")
 
 
-def _of_its_texts(query: CallQuery) -> list[pl.Expr]:
+def wanted_values(query: CallQuery) -> list[list[int]]:
+    """What `values` a call must have: of each of these lists, one."""
+    exact: dict[str, list[str] | None] = {
+        "call_uid": None if query.call_uids is None else list(query.call_uids),
+        "call_id": None if query.call_id is None else [query.call_id],
+        "extension": None if query.extension is None else [query.extension],
+        "state": None if query.recording_state is None else [query.recording_state],
+    }
+    asked = [(kind, texts) for kind, texts in exact.items() if texts is not None]
+    asked += [("attribute", [f"{name}\0{value}"]) for name, value in query.attributes]
+    return [
+        pl.Series("value", texts, dtype=pl.String).to_frame().select(_hashed(pl.col("value"), kind))["hash"].to_list()
+        for kind, texts in asked
+    ]
+
+
+def conditions(query: CallQuery) -> list[pl.Expr]:
+    """What the texts of a document (`TEXTS`) must fulfil; nothing where the query does not say."""
     found = []
     if query.number is not None:
         found.append(pl.col("number_lines").str.contains(query.number, literal=True))
@@ -103,24 +120,3 @@ def _of_its_texts(query: CallQuery) -> list[pl.Expr]:
             return [pl.lit(False)]
         found += [pl.col("note_words").str.contains(phrase, literal=True) for phrase in looked_for]
     return found
-
-
-def _of_its_recordings(query: CallQuery) -> list[pl.Expr]:
-    found = []
-    if query.has_recording is not None:
-        found.append(pl.col("state_lines").is_not_null() == query.has_recording)
-    if query.recording_state is not None:
-        found.append(pl.col("state_lines").str.contains(f"\n{query.recording_state}\n", literal=True))
-    return found
-
-
-def after(query: CallQuery) -> pl.Expr:
-    """Whether a call comes after the place where the page before ended."""
-    if query.after is None:
-        return pl.lit(True)
-    started_at, call_uid = query.after
-    is_later_id = pl.col("call_uid") > call_uid
-    if started_at is None:
-        return pl.col("started_at").is_null() & is_later_id
-    start, instant = pl.col("started_at"), started_at.astimezone(UTC)
-    return start.is_null() | (start < instant) | ((start == instant) & is_later_id)

@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from blocks.catalog import Catalog
 from blocks.elastic import ElasticIndex
@@ -16,6 +18,7 @@ from blocks.errors import PermanentError
 from blocks.hot import Hot
 from blocks.index import DOCUMENT_SCHEMA, CatalogIndex
 from blocks.query import CallQuery, every_page, search_all
+from blocks.searchable import derived
 
 DAY = date(2021, 1, 31)
 NOON = datetime(2021, 1, 31, 4, 0, tzinfo=UTC)
@@ -372,6 +375,55 @@ def test_a_partition_written_before_searches_had_columns_of_their_own_is_searche
     index = CatalogIndex(url=str(tmp_path))
     assert found(index, words="催记", number="15372388463", attributes=(("case", "A-1"),)) == ["1"]
     assert found(index, has_recording=False) == ["2"]
+
+
+def test_a_partition_written_before_documents_had_lines_of_their_own_is_searched(tmp_path: Path) -> None:
+    documents = frame(*(document(f"{place}", NOON + timedelta(seconds=place)) for place in range(9)))
+    held = pl.concat([documents, derived(documents)], how="horizontal").sort("started_at", "call_uid")
+    Catalog(url=str(tmp_path)).write("documents", "meituan", "cq", DAY, held)
+    answer = CatalogIndex(url=str(tmp_path)).search(CallQuery(number="2388463", limit=3))
+    assert answer.calls.equals(documents.sort("started_at", descending=True).head(3))
+    assert answer.total == 9
+
+
+def test_the_lines_of_a_partition_are_no_matter_to_other_readers_of_parquet(tmp_path: Path) -> None:
+    documents = frame(*(document(f"{place:03}", recordings=[recording("r")]) for place in range(100)))
+    CatalogIndex(url=str(tmp_path)).replace("meituan", "cq", DAY, documents)
+    (file,) = tmp_path.rglob("*.parquet")
+    assert parquet.read_table(file).select(["call_uid"]).num_rows == 100
+    assert len(duckdb.read_parquet(str(file)).unique("call_uid").fetchall()) == 100
+    assert pl.read_parquet(file).select(DOCUMENT_SCHEMA.names()).match_to_schema(DOCUMENT_SCHEMA).equals(documents)
+
+
+def test_a_document_comes_back_to_the_letter_from_its_line(tmp_path: Path) -> None:
+    odd = [
+        document("1", None, talk_seconds=0.1 + 0.2, numbers=[], extension=None, notes='[{"a": "\n\u2028\\"}]'),
+        document("2", NOON + timedelta(microseconds=1), attributes='{"a":\n"\t"}', callee='"},{', talk_seconds=None),
+        document("3", datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), numbers=None, talk_seconds=1e300),
+    ]
+    index = CatalogIndex(url=str(tmp_path))
+    index.replace("meituan", "cq", DAY, frame(*odd))
+    assert index.search(CallQuery()).calls.equals(frame(odd[1], odd[2], odd[0]))
+
+
+def test_what_a_call_has_twice_is_found_once(tmp_path: Path) -> None:
+    index = CatalogIndex(url=str(tmp_path))
+    put(index, document("1", attributes='{"tag": ["x", "x"]}', recordings=[recording("a"), recording("b")]))
+    for query in ({"attributes": (("tag", "x"),)}, {"recording_state": "ok"}, {"call_uids": ("1", "1")}):
+        assert found(index, **query) == ["1"]
+        assert index.search(CallQuery(**query)).total == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "number", ["1", "15", "153", "1537", "15372", "7238", "72388463", "15372388463", "0463", "张三"]
+)
+def test_parts_of_numbers_of_every_length_are_found(tmp_path: Path, number: str) -> None:
+    index = CatalogIndex(url=str(tmp_path))
+    held = {"a": ["2049", "15372388463"], "b": ["15372388464"], "c": ["张三1537"], "d": [], "e": ["1", "537"]}
+    put(index, *(document(uid, numbers=numbers) for uid, numbers in held.items()))
+    assert found(index, number=number) == [
+        uid for uid, numbers in held.items() if any(number in one for one in numbers)
+    ]
 
 
 def test_more_than_fits_in_memory_is_searched_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
