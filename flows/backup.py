@@ -102,7 +102,7 @@ def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[st
         packed, failures = extract(place, days)
         inventory = take_inventory(place, disk, days, now, complete=last is None, live=live)
         content = stage(place, days, disk, inventory)
-        tags = [f"{BEGAN}{now.isoformat()}", *([LIVE] if live and last else [])]
+        tags = (f"{BEGAN}{now.isoformat()}", *([LIVE] if live and last else []))
         taken = take_snapshot(place, days, content, last, tags)
         lost = confirm(place, until.year, taken, inventory)
     done = {
@@ -288,7 +288,7 @@ def dropped_since(source: Path, since: datetime) -> list[Path]:
 
 @task(name="inventory", cache_policy=NO_CACHE)
 def take_inventory(
-    place: Place, disk: Scan, days: list[date], now: datetime, *, complete: bool, live: Live | None
+    place: Place, disk: Scan, days: list[date], now: datetime, *, complete: bool, live: Live | None = None
 ) -> pl.DataFrame:
     """The recordings (INVENTORY) of the open days, and whatever else has arrived since their start.
 
@@ -375,7 +375,9 @@ def _digest(*parts: bytes) -> str:
 
 
 @task(name="snapshot", cache_policy=NO_CACHE)
-def take_snapshot(place: Place, days: list[date], content: str, last: Last | None, more_tags: list[str]) -> str:
+def take_snapshot(
+    place: Place, days: list[date], content: str, last: Last | None, more_tags: tuple[str, ...] = ()
+) -> str:
     """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
     logger, until = get_run_logger(), days[-1]
     if last and last.year == until.year and last.content == content:

@@ -29,7 +29,7 @@ from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load, load_index
 from blocks.store import ObjectStore, Proof, Publication
 from flows.artifacts import show_done
-from flows.days import following, today, with_neighbours
+from flows.days import days_between, following, today, with_neighbours
 from flows.errors import OUR_ERRORS, at
 from flows.pings import pinged
 from flows.runs import LIVE, Stages
@@ -186,7 +186,7 @@ def ingest_site(centre: Centre, done: dict[str, Any], since: date | None = None)
     """Take in the site's new snapshots, once what waits for the index is in it; what was done is added to `done`."""
     stages = Stages()
     with stages.timed("ingest"):
-        waiting = unindexed(centre)
+        waiting = unindexed(centre, since)
         if waiting:
             done["rejected"] += catch_up(centre, waiting)
         for row in discover(centre, since).iter_rows(named=True):
@@ -195,7 +195,7 @@ def ingest_site(centre: Centre, done: dict[str, Any], since: date | None = None)
             for count, value in ingested.items():
                 done[count] += value
     remember(centre, stages)
-    done["days_unindexed"] += len(unindexed(centre))
+    done["days_unindexed"] += len(unindexed(centre, since))
 
 
 def load_centre(settings: Business, site: str) -> Centre:
@@ -213,7 +213,7 @@ def load_centre(settings: Business, site: str) -> Centre:
 
 
 @task(name="discover", cache_policy=NO_CACHE)
-def discover(centre: Centre, since: date | None) -> pl.DataFrame:
+def discover(centre: Centre, since: date | None = None) -> pl.DataFrame:
     """The site's snapshots that are not ingested, oldest first: snapshot_id, year, day, taken_at, paths."""
     years = [year for year in centre.repository.years() if since is None or year >= since.year]
     found = [centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year")) for year in years]
@@ -491,7 +491,7 @@ def _arrival(centre: Centre, snapshot: Snapshot, file: Path, day: date, ok: int,
 
 
 @task(name="index", cache_policy=NO_CACHE)
-def index(centre: Centre, days: list[date], before: pl.DataFrame | None) -> int:
+def index(centre: Centre, days: list[date], before: pl.DataFrame | None = None) -> int:
     """Bring the call index of the days concerned up to date; returns how many documents it refused.
 
     `before`: the documents that it holds of them, so that only what differs is looked at. An index that does not answer
@@ -617,10 +617,12 @@ def _hearable(centre: Centre, day: date, indexed: pl.DataFrame) -> None:
         centre.write(LISTENABLE, day, pl.concat([known, new]))
 
 
-def unindexed(centre: Centre) -> list[date]:
-    """The site's days that wait for the call index, in order."""
-    business = centre.business.business
-    return _days(centre.catalog.read(UNINDEXED.name, business, centre.site, None, UNINDEXED.schema))
+def unindexed(centre: Centre, since: date | None = None) -> list[date]:
+    """The site's days (from `since` on) that wait for the call index, in order."""
+    business, days = centre.business.business, None
+    if since:
+        days = days_between(since, max(since, today(datetime.now(UTC), centre.rules.time_zone)))
+    return _days(centre.catalog.read(UNINDEXED.name, business, centre.site, days, UNINDEXED.schema))
 
 
 @task(name="finish", cache_policy=NO_CACHE)

@@ -240,7 +240,7 @@ def vanish_before_snapshot(shop: Shop, victim: Path) -> None:
         inventory = steps.take_inventory(place, disk, [DAY], datetime.now(UTC), complete=True)
         content = steps.stage(place, [DAY], disk, inventory)
         victim.unlink()
-        snapshot_id = steps.take_snapshot(place, DAY, content, None)
+        snapshot_id = steps.take_snapshot(place, [DAY], content, None)
         return list(steps.confirm(place, DAY.year, snapshot_id, inventory)["path"])
 
     assert disturbed() == [str(victim.relative_to(shop.root))]
@@ -276,7 +276,7 @@ def test_a_recording_that_the_store_did_not_take_says_so_and_is_offered_again(sh
         shutil.rmtree(centre.business.restored("one"))
         _, restored = steps_of_ingest.publish(centre, inventory, restored)
         steps_of_ingest.catalogue(centre, snapshot, inventory, held, restored)
-        steps_of_ingest.index(centre, snapshot, inventory)
+        steps_of_ingest.index(centre, [DAY])
         steps_of_ingest.finish(centre, snapshot, inventory)
 
     backup("shop", "one", DAY)

@@ -16,7 +16,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from shop import DAY, ZONE, Shop, at
 
-from blocks.errors import SettingsError
+from blocks.errors import SettingsError, TransientError
+from blocks.index import CatalogIndex
 from blocks.repository import Repository
 from blocks.saved import load
 from blocks.watcher import Looked, Watcher, is_shared, watching
@@ -35,7 +36,7 @@ from flows.backup import (
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
 from flows.watch import rows_changed, watch_centre, watch_site
-from reconcile.frames import CALLS, INVENTORY, LISTENABLE, SNAPSHOTS
+from reconcile.frames import CALLS, INVENTORY, LISTENABLE, SNAPSHOTS, UNINDEXED
 
 PATIENCE_SECONDS = 240
 QUICK = {"every_seconds": 1, "quiet_period_seconds": 0}
@@ -221,6 +222,36 @@ def test_a_batch_that_fails_is_told_and_tried_again(shop: Shop, caplog: pytest.L
         wait_until(lambda: "calls.db" in caplog.text, "nothing is told")
         aside.rename(shop.database)
         wait_until(lambda: repository.marks(day.year), "it is not tried again")
+
+
+def test_a_batch_indexes_only_the_calls_that_differ_and_what_the_index_refuses_waits(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, day = today()
+    shop.apply(realtime=QUICK)
+    shop.call("1", clock, day=day)
+    shop.recording(clock, day=day)
+    backup("shop", "one")
+    ingest("shop")
+
+    def batch(number: str) -> None:
+        shop.call(number, clock, number=number, day=day)
+        shop.recording(clock, number=number, day=day)
+        backup("shop", "one", live=Live())
+        ingest("shop", since=day)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise TransientError(operation="index", subject="calls", cause="it is away", remedy="wait")
+
+    batch("13800000001")
+    assert "1 calls of the day indexed anew" in caplog.text
+    assert (shop.frame(LISTENABLE).height, shop.frame(UNINDEXED).height) == (2, 0)
+    with monkeypatch.context() as away:
+        away.setattr(CatalogIndex, "update", refuse)
+        batch("13800000002")
+    assert (shop.frame(LISTENABLE).height, shop.frame(UNINDEXED).height) == (2, 1)
+    ingest("shop")
+    assert (shop.frame(LISTENABLE).height, shop.frame(UNINDEXED).height) == (3, 0)
 
 
 def watcher(shop: Shop, *words: str) -> subprocess.Popen[bytes]:

@@ -50,7 +50,7 @@ def read_facts(settings: Settings, now: datetime) -> Facts:
         summary=look.read_gathered(SUMMARY, DAYS_COUNTED),
         findings=look.read_gathered(FINDINGS, DAYS_BACK),
         listenable=look.read(LISTENABLE, DAYS_LISTENED),
-        unindexed=look.read_all(UNINDEXED),
+        unindexed=look.read(UNINDEXED, DAYS_BACK),
         alerts_waiting=len(list(outbox.glob("*.json"))),
     )
 
@@ -66,10 +66,6 @@ class _Look:
     def read(self, frame: Frame, days: int) -> pl.DataFrame:
         """The partitions of the last days."""
         return self.places.catalog.read(frame.name, self.settings.business, None, self._last(days), frame.schema)
-
-    def read_all(self, frame: Frame) -> pl.DataFrame:
-        """Every partition; of a frame that has few."""
-        return self.places.catalog.read(frame.name, self.settings.business, None, None, frame.schema)
 
     def read_gathered(self, frame: Frame, days: int) -> pl.DataFrame:
         """The rows of the last days, from the few objects of their months."""

@@ -176,7 +176,7 @@ METRICS = (
     ),
     Gauge(
         "voxkeep_index_backlog",
-        "Days that wait for the call index, because it did not answer.",
+        f"Days of the last {DAYS_BACK} that wait for the call index, because it did not answer.",
         _PLACE,
         _waiting_days,
     ),
