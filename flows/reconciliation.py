@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +15,7 @@ import polars as pl
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import disable_run_logger
 from psutil import Process, virtual_memory
 
 from blocks import expectations as great_expectations
@@ -26,6 +29,7 @@ from flows.days import days_between, following, start_of, today, with_neighbours
 from flows.errors import at
 from flows.ingest import Centre, load_centre, remember
 from flows.pings import pinged
+from flows.processes import in_process
 from flows.runs import Stages
 from flows.untraced import unmark, waiting
 from flows.waive import mark
@@ -70,6 +74,8 @@ from reconcile.summary import durations, file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 from reconcile.windows import windows
 
+# A process holds Python, Prefect and Polars, too: with less for each, a second one is not worth it.
+LEAST_FOR_A_PROCESS = 1 << 30
 # The days before the window whose open findings the report still shows.
 OPEN_DAYS = 14
 # Larger files are not attached: mail servers refuse a mail of 20 MB or so, and a file grows by a third on its way.
@@ -106,8 +112,8 @@ def reconcile(
 ) -> dict[str, Any]:
     """Reconcile the business's open days up to `day` (today, where not given) at every station, and report.
 
-    `since`: the first day, where it is not the lookback's; a long period is taken in windows of days, so that the
-    process holds `memory` bytes at most (half of what is free more than now, where not given).
+    `since`: the first day, where it is not the lookback's; a long period is taken in windows of days, some of them at
+    a time in processes of their own, that hold `memory` bytes at most (half of what is free, where not given).
     """
     great_expectations.start()  # it takes seconds, in which there is other work
     settings = load(Business, business)
@@ -148,13 +154,7 @@ def _reconcile_site(centre: Centre, days: list[date], until: date, now: datetime
         marks = waiting(centre.catalog, centre.business.business, centre.site, until)
         wanted = sorted({*days, *(mark.day for mark in marks)})
         for period in following(wanted):
-            for window in windows(_sizes(centre, period), period, room):
-                with stages.timed("trace"):
-                    look = trace_site(centre, window)
-                with stages.timed("findings"):
-                    found = find(centre, window, look, until, now)
-                with stages.timed("summary"):
-                    summarise_site(centre, window, look.traced, found)
+            stages |= _reconcile_period(centre, period, until, now, room)
         gather(centre, [*wanted, *reopen(centre, wanted, until)])
         unmark(centre.catalog, marks)
     return stages
@@ -168,6 +168,59 @@ def _refuse_empty_period(business: str, days: list[date], until: date) -> None:
             cause="the first day lies behind the last",
             remedy="name a first day that is not later than the last",
         )
+
+
+def _reconcile_period(centre: Centre, days: list[date], until: date, now: datetime, room: int) -> Stages:
+    """Reconcile days that follow each other: at once if they fit into `room` bytes, else in windows side by side.
+
+    Returns the stages of the last window.
+    """
+    sizes = _sizes(centre, days)
+    processes = min(os.cpu_count() or 1, room // LEAST_FOR_A_PROCESS)
+    pieces = list(windows(sizes, days, room))
+    if len(pieces) > 1 and processes > 1:
+        pieces = list(windows(sizes, days, room // processes - Process().memory_info().rss))
+        return side_by_side(centre, pieces, until, now, processes)
+    return [_reconcile_window(centre, window, until, now) for window in pieces][-1]
+
+
+@task(name="windows", cache_policy=NO_CACHE)
+def side_by_side(centre: Centre, pieces: list[list[date]], until: date, now: datetime, processes: int) -> Stages:
+    """Reconcile the windows, so many at a time, in processes of their own: the same as one after the other."""
+
+    def one(window: list[date]) -> Stages:
+        what = f"{centre.name}, {window[0]} to {window[-1]}"
+        stages = in_process(what, _reconcile_alone, centre, window, until, now)
+        logger.info("%s: reconciled", what)
+        return stages
+
+    logger = get_run_logger()
+    with ThreadPoolExecutor(processes) as pool:
+        return list(pool.map(one, pieces))[-1]
+
+
+def _reconcile_window(centre: Centre, window: list[date], until: date, now: datetime) -> Stages:
+    stages = Stages()
+    with stages.timed("trace"):
+        look = trace_site(centre, window)
+    with stages.timed("findings"):
+        found = find(centre, window, look, until, now)
+    with stages.timed("summary"):
+        summarise_site(centre, window, look.traced, found)
+    return stages
+
+
+def _reconcile_alone(centre: Centre, window: list[date], until: date, now: datetime) -> Stages:
+    """As `_reconcile_window`, in a process that is no run of Prefect's."""
+    stages = Stages()
+    with disable_run_logger():
+        with stages.timed("trace"):
+            look = trace_site.fn(centre, window)
+        with stages.timed("findings"):
+            found = find.fn(centre, window, look, until, now)
+        with stages.timed("summary"):
+            summarise_site.fn(centre, window, look.traced, found)
+    return stages
 
 
 def _sizes(centre: Centre, days: list[date]) -> dict[date, int]:
