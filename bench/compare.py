@@ -2,20 +2,19 @@
 
 Run by `make bench-engine`. The row names its recording's path; or the file's name gives the call's id; or it gives
 extension, number and start, by a clock that is 3 s ahead. 0.5 % have a fault, as in `engine_data.py`. Each run is a
-process of its own, its tables printed; a table, then one line of JSON with the medians: seconds, and MiB.
+process of its own, its tables printed; a table of medians: seconds, those of CPU, MiB; then one line of JSON: seconds.
 """
 
 import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from engine import measured
+from engine import Figures, measured, medians, told
 from engine_data import FIRST_DAY, SITES, partition
 
 FOLDER = Path(__file__).resolve().parent.parent / ".bench" / "compare"
@@ -55,8 +54,8 @@ def table(calls: pl.DataFrame, way: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def run(folder: Path, way: str) -> tuple[float, float]:
-    """Seconds and MiB of one whole command."""
+def run(folder: Path, way: str) -> Figures:
+    """What one whole command takes."""
     out = folder / f"out-{way}"
     shutil.rmtree(out, ignore_errors=True)
     os.sync()
@@ -76,15 +75,15 @@ def main() -> None:
     options = parser.parse_args()
     folder = FOLDER / f"{options.calls}-{options.days}"
     make(folder, options.calls, options.days)
-    figures: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    figures: dict[str, list[Figures]] = {way: [] for way in WAYS}
     for _ in range(options.rounds):
         for way, found in figures.items():
             found.append(run(folder, way))
     print(f"\n{options.calls:,} calls and recordings; medians of {options.rounds} rounds")
-    medians = {way: tuple(map(statistics.median, zip(*found, strict=True))) for way, found in figures.items()}
-    for way, (seconds, memory) in medians.items():
-        print(f"  {way:12}{seconds:8.1f} s (below 10){memory:9,.0f} MiB")
-    print(json.dumps({f"{way}_seconds".replace(" ", "_"): round(found[0], 2) for way, found in medians.items()}))
+    typical = {way: medians(found) for way, found in figures.items()}
+    for way, found in typical.items():
+        print(f"  {way:12}{told(found)} (below 10 s)")
+    print(json.dumps({f"{way}_seconds".replace(" ", "_"): round(found.time, 2) for way, found in typical.items()}))
 
 
 if __name__ == "__main__":

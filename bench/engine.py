@@ -1,9 +1,9 @@
 """The engine: the trace and all findings of ten million calls, recordings and objects, against DuckDB and plain joins.
 
 Run by `make bench-engine`. The ways take turns, each in processes of its own; a table, then one line of JSON with the
-ratios of the medians: seconds, and the peak of memory. What voxkeep and plain joins say must be what DuckDB says, row
-by row. Half as many calls are matched by their path and by the nearest start. Of a tenth, datacompy compares calls and
-recordings by site and path and says which values differ; voxkeep does its whole work.
+ratios of the medians: seconds, seconds of CPU (which tell more where other work is done, too), and the peak of memory.
+What voxkeep and plain joins say must be what DuckDB says, row by row. Half as many calls are matched by their path and
+by the nearest start. Of a tenth, datacompy compares all six stations pair by pair; voxkeep does its whole work.
 """
 
 import argparse
@@ -27,17 +27,26 @@ GIB = 1 << 30
 
 
 class Way(NamedTuple):
-    """Interpreter, program, what follows data and target, and the share of the calls."""
+    """Interpreter, program, what follows data and target, the share of the calls, and whether of all six stations."""
 
     interpreter: str
     program: str
     arguments: tuple[str, ...] = ()
     share: float = 1
+    stations: bool = False
 
 
-def voxkeep(memory: int, rule: str = "path", share: float = 1) -> Way:
+class Figures(NamedTuple):
+    """What a process takes: seconds, seconds of CPU, and the peak of its memory in MiB."""
+
+    time: float
+    cpu: float
+    memory: float
+
+
+def voxkeep(memory: int, rule: str = "path", share: float = 1, *, stations: bool = False) -> Way:
     """Our own side."""
-    return Way(sys.executable, "engine_voxkeep.py", (str(memory), rule), share)
+    return Way(sys.executable, "engine_voxkeep.py", (str(memory), rule), share, stations)
 
 
 WAYS = {
@@ -47,21 +56,21 @@ WAYS = {
     "full joins": Way(sys.executable, "engine_naive.py"),
     "by path": voxkeep(4 * GIB, share=1 / 2),
     "by nearest": voxkeep(4 * GIB, "nearest", share=1 / 2),
-    "voxkeep on a tenth": voxkeep(4 * GIB, share=1 / 10),
-    "datacompy": Way(str(PEERS), "engine_datacompy.py", share=1 / 10),
+    "six stations": voxkeep(4 * GIB, share=1 / 10, stations=True),
+    "datacompy": Way(str(PEERS), "engine_datacompy.py", share=1 / 10, stations=True),
 }
-# The ratios to reach: which of seconds and memory (0, 1), of what, to what.
+# The ratios to reach: of what, to what; of time, for which that of CPU is told, too, or of memory.
 RATIOS = {
-    "time_to_duckdb": (0, "voxkeep", "duckdb"),
-    "memory_to_duckdb": (1, "voxkeep", "duckdb"),
-    "full_joins_time_to_voxkeep": (0, "full joins", "voxkeep"),
-    "nearest_time_to_path": (0, "by nearest", "by path"),
-    "datacompy_time_to_voxkeep": (0, "datacompy", "voxkeep on a tenth"),
+    "time_to_duckdb": ("voxkeep", "duckdb"),
+    "memory_to_duckdb": ("voxkeep", "duckdb"),
+    "full_joins_time_to_voxkeep": ("full joins", "voxkeep"),
+    "nearest_time_to_path": ("by nearest", "by path"),
+    "datacompy_time_to_voxkeep": ("datacompy", "six stations"),
 }
 
 
-def measured(command: list[str], good: int = 0) -> tuple[float, float]:
-    """Seconds, and the peak of what the process and its children hold together, in MiB; `good` is its exit code."""
+def measured(command: list[str], good: int = 0) -> Figures:
+    """What the process and its children take; `good` is its exit code."""
     began = time.perf_counter()
     process = subprocess.Popen(command)
     peak = 0.0
@@ -74,13 +83,14 @@ def measured(command: list[str], good: int = 0) -> tuple[float, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    code = process.wait()
+    _, status, used = os.wait4(process.pid, 0)
     spent = time.perf_counter() - began
     ended.set()
     watcher.join()
-    if code != good:
-        sys.exit(f"{command}: exit code {code}")
-    return spent, peak
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != good:
+        sys.exit(f"{command}: exit code {process.returncode}")
+    return Figures(spent, used.ru_utime + used.ru_stime, peak)
 
 
 def held(process: int) -> float:
@@ -101,17 +111,18 @@ def target(way: str) -> Path:
 
 def data_of(way: str, options: argparse.Namespace) -> Path:
     """The folder that this way reads."""
-    return FOLDER / f"{int(options.calls * WAYS[way].share)}-{options.days}"
+    more = "-stations" if WAYS[way].stations else ""
+    return FOLDER / f"{int(options.calls * WAYS[way].share)}-{options.days}{more}"
 
 
-def run(way: str, data: Path) -> tuple[float, float]:
+def run(way: str, data: Path) -> Figures:
     """What one run of this way takes, once everything before is on the disk."""
     out = target(way)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     os.sync()
-    interpreter, program, arguments, _ = WAYS[way]
-    return measured([interpreter, str(BENCH / program), str(data), str(out), *arguments])
+    taken = WAYS[way]
+    return measured([taken.interpreter, str(BENCH / taken.program), str(data), str(out), *taken.arguments])
 
 
 def main() -> None:
@@ -123,32 +134,43 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     options = parser.parse_args()
     for way in options.ways:
-        make(data_of(way, options), int(options.calls * WAYS[way].share), options.days)
-    figures: dict[str, list[tuple[float, float]]] = {way: [] for way in options.ways}
+        count, stations = int(options.calls * WAYS[way].share), WAYS[way].stations
+        make(data_of(way, options), count, options.days, stations=stations)
+    figures: dict[str, list[Figures]] = {way: [] for way in options.ways}
     for place in range(options.rounds):
         first = place % len(options.ways)
         for way in options.ways[first:] + options.ways[:first]:
             figures[way].append(run(way, data_of(way, options)))
-            seconds, memory = figures[way][-1]
-            print(f"round {place + 1}: {way:20}{seconds:8.1f} s{memory:9,.0f} MiB", flush=True)
-    show({way: tuple(map(statistics.median, zip(*rows, strict=True))) for way, rows in figures.items()}, options)
+            print(f"round {place + 1}: {way:20}{told(figures[way][-1])}", flush=True)
+    show({way: medians(rows) for way, rows in figures.items()}, options)
     for way in {"voxkeep", "voxkeep in 1 GiB", "full joins"}.intersection(options.ways):
         if "duckdb" in options.ways:
             subprocess.run([sys.executable, BENCH / "engine_same.py", target(way), target("duckdb")], check=True)
 
 
-def show(medians: dict[str, tuple[float, ...]], options: argparse.Namespace) -> None:
+def medians(rows: list[Figures]) -> Figures:
+    """The median of each figure."""
+    return Figures(*map(statistics.median, zip(*rows, strict=True)))
+
+
+def told(figures: Figures) -> str:
+    """The figures as a part of a line."""
+    return f"{figures.time:8.1f} s{figures.cpu:8.1f} s of CPU{figures.memory:9,.0f} MiB"
+
+
+def show(found: dict[str, Figures], options: argparse.Namespace) -> None:
     """The table and the line of JSON."""
     print(f"\n{options.calls:,} calls, recordings and objects; medians of {options.rounds} rounds")
-    for way, (seconds, memory) in medians.items():
-        print(f"  {way:20}{int(options.calls * WAYS[way].share):12,} calls{seconds:8.1f} s{memory:9,.0f} MiB")
-    ratios = {
-        name: medians[one][which] / medians[other][which]
-        for name, (which, one, other) in RATIOS.items()
-        if one in medians and other in medians
-    }
-    if "voxkeep in 1 GiB" in medians:
-        ratios["mib_in_1_gib"] = medians["voxkeep in 1 GiB"][1]
+    for way, figures in found.items():
+        print(f"  {way:20}{int(options.calls * WAYS[way].share):12,} calls{told(figures)}")
+    ratios = {}
+    for name, (one, other) in RATIOS.items():
+        which = "memory" if "memory" in name else "time"
+        for figure in ("time", "cpu") if which == "time" else ("memory",):
+            if one in found and other in found:
+                ratios[name.replace(which, figure)] = getattr(found[one], figure) / getattr(found[other], figure)
+    if "voxkeep in 1 GiB" in found:
+        ratios["mib_in_1_gib"] = found["voxkeep in 1 GiB"].memory
     print(json.dumps({name: round(value, 2) for name, value in ratios.items()}))
 
 

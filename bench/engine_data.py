@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from reconcile.frames import CALLS, INVENTORY, LISTING
+from reconcile.frames import CALLS, INDEXED, INVENTORY, LISTING, RESTORED, SNAPSHOT_FILES
 from reconcile.ids import stable_ids
 from reconcile.recordings import object_key
 from reconcile.text import filled
@@ -25,16 +25,20 @@ _KINDS = {
 }  # fmt: skip
 
 
-def make(folder: Path, calls: int, days: int) -> None:
-    """Write `calls/`, `inventory/` and `listing/` below the folder, a file a site and day; made once."""
+def make(folder: Path, count: int, days: int, *, stations: bool = False) -> None:
+    """Write `calls/`, `inventory/` and `listing/` below the folder, a file a site and day; made once.
+
+    With `stations`, `snapshot_files/`, `restored/` and `indexed/`, too.
+    """
     if (folder / "made").exists():
         return
-    each = calls // (len(SITES) * days)
+    each = count // (len(SITES) * days)
     for place, site in enumerate(SITES):
         for number in range(days):
             day = FIRST_DAY + timedelta(days=number)
-            frames = partition(site, day, each, seed=place * 1_000 + number)
-            for name, frame in zip(("calls", "inventory", "listing"), frames, strict=True):
+            calls, files, objects = partition(site, day, each, seed=place * 1_000 + number)
+            frames = {"calls": calls, "inventory": files, "listing": objects}
+            for name, frame in (frames | (behind(calls, files) if stations else {})).items():
                 file = folder / name / f"day={day}" / f"{site}.parquet"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 frame.write_parquet(file, row_group_size=50_000)
@@ -65,6 +69,20 @@ def partition(site: str, day: date, count: int, seed: int) -> tuple[pl.DataFrame
     rings = pl.duration(milliseconds=pl.col("random_7") % 5_000)
     files = files.with_columns(pl.col("started_at") + rings)
     return _as(CALLS, calls), _as(INVENTORY, files), _as(LISTING, objects).sample(fraction=1, shuffle=True, seed=seed)
+
+
+def behind(calls: pl.DataFrame, files: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """SNAPSHOT_FILES, RESTORED and INDEXED of these calls and recordings; a few of a thousand are gone or other."""
+    fate = pl.col("recording_id").hash(1) % 2_000
+    held = files.with_columns(pl.lit("0" * 64).alias("snapshot_id"), pl.lit(value=True).alias("published"))
+    copies = held.with_columns(pl.when(fate == 2).then(pl.col("sha256").str.reverse()).otherwise("sha256"))
+    links = calls.unique("call_uid", maintain_order=True).select("call_uid", path="recording_path")
+    links = links.join(files.select("path", "recording_id"), on="path", how="left", maintain_order="left")
+    return {
+        "snapshot_files": _as(SNAPSHOT_FILES, held.filter(fate != 0)),
+        "restored": _as(RESTORED, copies.filter(fate > 1)),
+        "indexed": _as(INDEXED, links.filter((fate != 3).fill_null(value=True))),
+    }
 
 
 def _as(frame, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ANN001

@@ -23,6 +23,7 @@ from reconcile.trace import Stations, trace
 from reconcile.windows import windows
 
 AS_OF = date(2026, 11, 1)
+STATIONS = ("snapshot_files", "restored", "listing", "indexed")
 
 
 def reconcile(data: Path, out: Path, memory: int, rules: Rules, site: str) -> None:
@@ -39,7 +40,8 @@ def reconcile(data: Path, out: Path, memory: int, rules: Rules, site: str) -> No
             files = [data / name / f"day={day}" / f"{site}.parquet" for day in read]
             return pl.scan_parquet(files, hive_partitioning=False)
 
-        traced = trace(scan("calls"), scan("inventory"), Stations(listing=scan("listing")), rules, window)
+        stations = {name: scan(name) for name in STATIONS if (data / name).is_dir()}
+        traced = trace(scan("calls"), scan("inventory"), Stations(**stations), rules, window)
         rows = traced.trace.collect()
         rows.write_parquet(out / f"trace-{site}-{window[0]}.parquet", compression_level=1)
         parts = [
