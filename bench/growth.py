@@ -71,11 +71,11 @@ def take_in_day(centre, folder: Path, day: date, *, with_objects: bool) -> None:
 
     snapshot_id = f"{day.toordinal():064x}"
     calls, inventory, listing = partition(SITE, day, A_DAY, seed=day.toordinal())
-    held = inventory.with_columns(pl.lit(snapshot_id).alias("snapshot_id"))
+    held = inventory.with_columns(pl.lit(snapshot_id).alias("snapshot_id"), pl.lit(value=True).alias("published"))
     snapshot = {
         "business": BUSINESS, "site": SITE, "day": day, "snapshot_id": snapshot_id, "repository_year": day.year,
         "taken_at": datetime(day.year, day.month, day.day, 22, tzinfo=UTC), "first_day": day - timedelta(days=2),
-        "files": A_DAY, "bytes": int(inventory["size"].sum()),
+        "files": A_DAY, "bytes": int(inventory["size"].sum()), "inventory_whole": True,
     }  # fmt: skip
     for frame, rows in (
         (frames.CALLS, calls), (frames.INVENTORY, inventory), (frames.SNAPSHOT_FILES, held), (frames.RESTORED, held),

@@ -84,8 +84,8 @@ MUTANTS = [
     Mutant(
         "a tied recording is asked again",
         "matching",
-        '.join(links, on="recording_id", how="anti").join(ties, on="recording_id", how="anti")',
-        '.join(links, on="recording_id", how="anti")',
+        '.join(found, on="recording_id", how="anti").join(tied, on="recording_id", how="anti")',
+        '.join(found, on="recording_id", how="anti")',
     ),
     Mutant(
         "every leg in a tie is asked no more",
@@ -109,8 +109,8 @@ MUTANTS = [
     Mutant(
         "any leg of a call has the recording",
         "matching",
-        'candidates.sort("recording_id", "rank", "call_uid")',
-        'candidates.sort("recording_id", "call_uid")',
+        '.sort("recording_id", "rank", "call_uid")',
+        '.sort("recording_id", "call_uid")',
     ),
     Mutant(
         "a path names a file of any site",
@@ -183,8 +183,8 @@ MUTANTS = [
     Mutant(
         "another leg of a call that has its recording is free",
         "nearest",
-        'legs.join(taken_calls, on="call", how="anti")',
-        'legs.filter(~pl.col("call_uid").is_in(taken.implode()))',
+        'open_legs.join(half_taken, on="call", how="anti")',
+        "open_legs",
     ),
     Mutant("only calls before a recording are near", "nearest", '("backward", "forward")', '("backward",)'),
     Mutant(
@@ -202,9 +202,11 @@ MUTANTS = [
     Mutant(
         "the farther of two is as near",
         "nearest",
-        'pl.col("apart") == pl.col("apart").min()',
-        'pl.col("apart") >= pl.col("apart").min()',
+        "(before <= after).fill_null(",
+        "(before > after).fill_null(",
     ),
+    Mutant("of two that are equally near the later is meant", "nearest", "(before <= after)", "(before < after)"),
+    Mutant("of two that are equally near the earlier is meant", "nearest", "(after <= before)", "(after < before)"),
     Mutant("the score falls slower", "nearest", "0.8 - 0.5 *", "0.8 - 0.4 *"),
     Mutant("the nearest may be at another site", "nearest", 'by = ["site", *fields]', "by = [*fields]"),
     # numbers
