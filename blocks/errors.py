@@ -4,6 +4,7 @@ VoxkeepError            operation, subject, cause, remedy
 ├── SettingsError       what the user configured cannot work
 ├── TransientError      the same call may succeed later: network, lock, timeout
 ├── PermanentError      the same call fails again: wrong password, no such path, no space
+│   └── KeptError       it must not be removed: under the floor, held, or without a permit
 └── NotificationError   an alert could not be delivered
 """
 
@@ -29,6 +30,10 @@ class TransientError(VoxkeepError):
 
 class PermanentError(VoxkeepError):
     """The same call fails again until somebody mends the cause."""
+
+
+class KeptError(PermanentError):
+    """It must not be removed, whoever asks."""
 
 
 class NotificationError(VoxkeepError):

@@ -38,6 +38,7 @@ SNAPSHOT_SCHEMA = pl.Schema(
         "paths": pl.List(pl.String),
         "tags": pl.List(pl.String),
         "ended_at": pl.Datetime("us", "UTC"),
+        "original": pl.String(),
     }
 )
 FILE_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": pl.Datetime("us", "UTC")})
@@ -213,6 +214,7 @@ class Repository(Block):
                 "paths": found["paths"],
                 "tags": found.get("tags") or [],
                 "ended_at": _instant(found.get("summary", {}).get("backup_end")),
+                "original": found.get("original"),
             }
             for found in json.loads(call.output or b"[]")
         ]
