@@ -19,6 +19,8 @@ from blocks.versions import Versions
 # Another program may hold the repository for a moment; restic asks again for so long.
 _PATIENCE = "2m"
 _DROPPED = ".dropped"
+# What is packed anew would be compressed by the way.
+_AS_IT_IS = ("--compression", "off")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class RetainedRepository(Repository):
         with TemporaryDirectory(prefix="voxkeep-") as folder:
             patterns = Path(folder) / "patterns"
             patterns.write_bytes(b"".join(_pattern(file) + b"\n" for file in sorted(files)))
-            arguments: list[str | bytes] = ["rewrite", "--retry-lock", _PATIENCE, "--forget"]
+            arguments: list[str | bytes] = ["rewrite", *_AS_IT_IS, "--retry-lock", _PATIENCE, "--forget"]
             arguments += ["--exclude-file", str(patterns), "--", *sorted(snapshot_ids)]
             if files and snapshot_ids:
                 self._run(year, arguments, on_line=lambda _line: None)
@@ -106,7 +108,7 @@ class RetainedRepository(Repository):
 
     def prune(self, year: int, *, leave_nothing: bool = False) -> None:
         """Remove what no snapshot holds; restic leaves a little of it in packs that are mostly used, unless told."""
-        arguments: list[str | bytes] = ["prune", "--retry-lock", _PATIENCE]
+        arguments: list[str | bytes] = ["prune", *_AS_IT_IS, "--retry-lock", _PATIENCE]
         self._run(year, [*arguments, "--max-unused", "0"] if leave_nothing else arguments, on_line=lambda _line: None)
         versions = self._versions(year)
         if versions is not None:
