@@ -94,6 +94,9 @@ class Business(Block):
     packs: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="What banks ask for (reconcile.pack.Pack), by name."
     )
+    retention: dict[str, Any] = Field(
+        default_factory=dict, description="How long everything is kept (reconcile.retention.Retention)."
+    )
     has_workers: bool = Field(
         default=False, description="Whether Prefect's workers run its flows, on several machines."
     )

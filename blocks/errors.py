@@ -6,6 +6,7 @@ VoxkeepError            operation, subject, cause, remedy
 │   ├── AbsentDiskError the disk of a site without network is not there, or another one is
 │   └── OutOfTimeError  the hours of the work are over; it goes on in the next
 ├── PermanentError      the same call fails again: wrong password, no such path, no space
+│   └── KeptError       it must not be removed: under the floor, held, or without a permit
 └── NotificationError   an alert could not be delivered
 """
 
@@ -39,6 +40,10 @@ class OutOfTimeError(TransientError):
 
 class PermanentError(VoxkeepError):
     """The same call fails again until somebody mends the cause."""
+
+
+class KeptError(PermanentError):
+    """It must not be removed, whoever asks."""
 
 
 class NotificationError(VoxkeepError):

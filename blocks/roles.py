@@ -1,8 +1,9 @@
 """Who may do what in a business's two buckets: the policies of the keys that `voxkeep apply` makes.
 
 A key that can write to a restic repository can read all of it, so each site has its own repositories and its own key.
-No role may delete an object or a version, but for restic's locks; buckets keep versions, so what is overwritten with
-a stolen key can be had back. `docs/roles.md` has the table, which a test measures on a real server.
+No role but that of retention may delete an object or a version, but for restic's locks; buckets keep versions, so what
+is overwritten with a stolen key can be had back. Retention may put no recording, and what object lock keeps it cannot
+delete. `docs/roles.md` has the table, which a test measures on a real server.
 """
 
 import re
@@ -14,6 +15,9 @@ Policy = dict[str, Any]
 
 _READ = ["s3:GetObject"]
 _WRITE = ["s3:GetObject", "s3:PutObject"]
+_DELETE = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+_LOCK = ["s3:PutObjectRetention", "s3:GetObjectRetention", "s3:PutObjectLegalHold", "s3:GetObjectLegalHold"]
+_LIST_VERSIONS = ("s3:ListBucket", "s3:ListBucketVersions")
 # Large objects are sent in parts; giving up one's own unfinished upload deletes no object.
 _PARTS = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
 
@@ -62,6 +66,20 @@ def listen_policy(business: str) -> Policy:
     )
 
 
+def retain_policy(business: str) -> Policy:
+    """What retention needs: remove recordings, catalog and repositories with all their versions, lock recordings."""
+    _check(business)
+    audio, repositories, catalog = audio_bucket(business), f"{business}/restic/*", f"{business}/catalog/*"
+    return _policy(
+        _located(business, audio),
+        _listed(audio, "", _LIST_VERSIONS),
+        _listed(business, "restic/", _LIST_VERSIONS),
+        _listed(business, "catalog/", _LIST_VERSIONS),
+        _allow([*_WRITE, *_PARTS, *_DELETE], repositories, catalog),
+        _allow([*_READ, *_DELETE, *_LOCK], f"{audio}/*"),
+    )
+
+
 def audio_bucket(business: str) -> str:
     """Name of the bucket with the recordings."""
     return f"{business}-audio"
@@ -79,9 +97,9 @@ def _located(*buckets: str) -> Policy:
     return _allow(["s3:GetBucketLocation"], *buckets)
 
 
-def _listed(bucket: str, prefix: str) -> Policy:
+def _listed(bucket: str, prefix: str, actions: tuple[str, ...] = ("s3:ListBucket",)) -> Policy:
     """The list of the objects below `prefix` and of no others; of all where there is no prefix."""
-    statement = _allow(["s3:ListBucket"], bucket)
+    statement = _allow(list(actions), bucket)
     if prefix:
         statement["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
     return statement

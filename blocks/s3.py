@@ -31,7 +31,7 @@ class Wanted:
     Attributes:
         business: Its buckets are `<business>` (repositories, catalog) and `<business>-audio`.
         sites: The key of each site.
-        restore, publish, listen: Keys of the central flows and of the listening page.
+        restore, publish, listen, retain: Keys of the central flows, of the listening page and of retention.
         years: The years whose repositories are watched: this and the next.
         audio_lock_days: Days for which no recording can be deleted by anybody.
         web_hook: ARN of the web hook that is told of new snapshots.
@@ -42,6 +42,7 @@ class Wanted:
     restore: Key
     publish: Key
     listen: Key
+    retain: Key
     years: tuple[int, ...]
     audio_lock_days: int | None = None
     web_hook: str | None = None
@@ -53,6 +54,7 @@ class Wanted:
         yield "restore", self.restore, roles.restore_policy(self.business)
         yield "publish", self.publish, roles.publish_policy(self.business)
         yield "listen", self.listen, roles.listen_policy(self.business)
+        yield "retain", self.retain, roles.retain_policy(self.business)
 
 
 class S3Service:

@@ -74,7 +74,7 @@ class ObjectStore(Block):
 
     def create(self) -> None:
         """Make the folder or the bucket, where it is not there yet."""
-        with _told("create the object store", self.url):
+        with told("create the object store", self.url):
             self._shelf().create()
 
     def publish(self, items: Iterable[Publication], workers: int | None = None) -> Published:
@@ -89,7 +89,7 @@ class ObjectStore(Block):
         shelf, wanted = self._shelf(), list(items)
         workers = workers or shelf.workers(wanted)
         shelf.expect(wanted, workers)
-        with _told("publish to", self.url), ThreadPoolExecutor(workers) as threads:
+        with told("publish to", self.url), ThreadPoolExecutor(workers) as threads:
             runs = [threads.submit(_publish_some, shelf, some) for some in _handfuls(wanted)]
             try:
                 done = [run.result() for run in runs]
@@ -111,7 +111,7 @@ class ObjectStore(Block):
 
         `etag` is null for a folder, which keeps none.
         """
-        with _told("list the objects of", self.url):
+        with told("list the objects of", self.url):
             rows = list(self._shelf().listing(prefix.strip("/")))
         return pl.DataFrame(rows, schema=LISTING_SCHEMA, orient="row").sort("key")
 
@@ -121,7 +121,7 @@ class ObjectStore(Block):
         Raises:
             PermanentError: there is no such object.
         """
-        with _told("read from", f"{self.url}: {key}"):
+        with told("read from", f"{self.url}: {key}"):
             yield from self._shelf().get(checked(key))
 
     def download(self, key: str, target: Path) -> None:
@@ -230,7 +230,7 @@ _FOR_EVER = (refusal.PermissionDeniedError, refusal.UnauthenticatedError, OSErro
 
 
 @contextmanager
-def _told(operation: str, subject: str) -> Iterator[None]:
+def told(operation: str, subject: str) -> Iterator[None]:
     """Errors of files, S3 and HTTP, told as errors of voxkeep."""
     try:
         yield

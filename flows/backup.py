@@ -35,7 +35,7 @@ from flows.errors import at
 from flows.pings import pinged
 from flows.runs import BEGAN, LIVE
 from flows.timetable import allowed, paced, refuse_overdue
-from reconcile.arrivals import vanished
+from reconcile.arrivals import vanished, with_day
 from reconcile.frames import INVENTORY, conform
 from reconcile.hours import Timetable
 from reconcile.recordings import name_files
@@ -201,7 +201,7 @@ def latest_snapshot(repository: Repository, year: int) -> Last | None:
     """The site's newest snapshot in this year's repository or last year's; None where there is none yet."""
     newest = None
     for candidate in (year, year - 1):
-        found = repository.snapshots(candidate)
+        found = with_day(repository.snapshots(candidate))
         daily = found.filter(~pl.col("tags").list.contains(LIVE))
         if found.height and newest is None:
             newest = found.row(-1, named=True) | {"year": candidate}

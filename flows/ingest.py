@@ -28,6 +28,7 @@ from blocks.repository import Repository
 from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load, load_index
 from blocks.store import ObjectStore, Proof, Publication
+from flows.admission import admitted, admitted_notes
 from flows.artifacts import show_done
 from flows.days import days_between, following, today, with_neighbours
 from flows.errors import OUR_ERRORS, at
@@ -60,6 +61,7 @@ from reconcile.listenable import newly_listenable
 from reconcile.matching import match
 from reconcile.recordings import object_key
 from reconcile.rules import Rules
+from reconcile.snapshots import renamed
 from reconcile.tables import read_table
 
 # More folders than this are restored by folders above them: each takes a call of restic.
@@ -148,6 +150,7 @@ def ingest(
         "published": 0,
         "quarantined": 0,
         "rejected": 0,
+        "suppressed": 0,
         "days_unindexed": 0,
     }
     failures: list[Exception] = []
@@ -219,10 +222,26 @@ def discover(centre: Centre, since: date | None = None) -> pl.DataFrame:
     found = [centre.repository.snapshots(year).with_columns(pl.lit(year).alias("year")) for year in years]
     if not found:
         return pl.DataFrame(schema={"snapshot_id": pl.String})
-    ours = arrivals.with_day(pl.concat(found)).filter(pl.col("day") >= (since or date.min))
+    ours = arrivals.with_beside(arrivals.with_day(pl.concat(found)), pl.concat(found))
+    follow(centre, ours)
+    ours = ours.filter(pl.col("day") >= (since or date.min))
     fresh = arrivals.not_ingested(ours, centre.read(SNAPSHOTS, _days(ours)))
     get_run_logger().info("%s: %d new snapshots of %d", centre.name, fresh.height, ours.height)
     return fresh
+
+
+def follow(centre: Centre, found: pl.DataFrame) -> None:
+    """Give the catalog the new ids of snapshots that were written anew: they are ingested already, and not lost."""
+    names = arrivals.written_anew(found, centre.read(SNAPSHOTS, _days(found)))
+    if not names:
+        return
+    business = centre.business.business
+    # The list of snapshots comes last, so that a killed run is taken up again.
+    for frame in (SNAPSHOT_FILES, RESTORED, SNAPSHOTS):
+        rows = centre.catalog.scan(frame.name, business, centre.site, None, frame.schema)
+        for day in _days(rows.filter(pl.col("snapshot_id").is_in(list(names))).select("day").collect()):
+            centre.write(frame, day, renamed(centre.read(frame, [day]), names))
+    get_run_logger().info("%s: %d snapshots were written anew", centre.name, len(names))
 
 
 def ingest_snapshot(centre: Centre, row: dict[str, Any], stages: Stages) -> dict[str, int]:
@@ -230,7 +249,8 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any], stages: Stages) -> dict
     stages.add_backup(row)
     with stages.timed("unpack"):
         snapshot = unpack(centre, row)
-    inventory = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
+    whole = conform(pl.read_parquet(snapshot.folder / "inventory.parquet"), INVENTORY)
+    inventory = admitted(centre, "recording", whole)
     fresh = arrivals.still_to_restore(inventory, centre.read(RESTORED, _days(inventory)))
     listed = list_held.submit(centre, snapshot, pl.concat([fresh, arrivals.moving(inventory)]))
     with stages.timed("restore"):
@@ -247,7 +267,10 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any], stages: Stages) -> dict
     with stages.timed("index"):
         rejected = index(centre, days, before)
     finish(centre, snapshot, inventory)
-    return {"restored": restored.height, "published": published, "quarantined": quarantined, "rejected": rejected}
+    return {
+        "restored": restored.height, "published": published, "quarantined": quarantined, "rejected": rejected,
+        "suppressed": whole.height - inventory.height,
+    }  # fmt: skip
 
 
 def _days(frame: pl.DataFrame) -> list[date]:
@@ -261,6 +284,8 @@ def unpack(centre: Centre, row: dict[str, Any]) -> Snapshot:
     shutil.rmtree(folder, ignore_errors=True)
     staging = next(path for path in row["paths"] if Path(path).name == STAGING)
     centre.repository.restore(row["year"], row["snapshot_id"], Path(staging), folder)
+    if row.get("beside_id"):  # what an erasure has left out of it, without the person's rows
+        centre.repository.restore(row["year"], row["beside_id"], Path(row["beside_path"]), folder)
     run = json.loads((folder / "run.json").read_text())
     unread = run.get("disk", {}).get("unread_folders")  # older programs did not tell
     return Snapshot(
@@ -470,8 +495,9 @@ def _read_file(
     )
     days = _days(rows)
     day = day or (days[0] if days else snapshot.day)
-    read[frame.name].append(rows.with_columns(pl.col("day").fill_null(day)))
-    read[QUARANTINE.name].append(set_aside.with_columns(pl.col("day").fill_null(day)))
+    rows = rows.with_columns(pl.col("day").fill_null(day))
+    read[frame.name].append(admitted_notes(centre, rows) if frame is NOTES else admitted(centre, "call", rows))
+    read[QUARANTINE.name].append(admitted(centre, "row", set_aside.with_columns(pl.col("day").fill_null(day))))
     read[EXTRACTS.name].append(_arrival(centre, snapshot, file, day, rows.height, set_aside.height))
 
 

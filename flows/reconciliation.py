@@ -71,6 +71,7 @@ from reconcile.report import (
     render_workbook,
     with_age,
 )
+from reconcile.retention import Retention, days_over
 from reconcile.summary import durations, file_types, summarise
 from reconcile.trace import Stations, Traced, trace
 from reconcile.windows import windows
@@ -123,6 +124,9 @@ def reconcile(
     centres = [load_centre(settings, name) for name in names]
     until = day or today(now, centres[0].rules.time_zone)
     days = days_between(since or until - timedelta(days=settings.lookback_days), until)
+    spans = Retention.model_validate(settings.retention).spans()
+    over = days_over(days, spans, today(now, centres[0].rules.time_zone))
+    days = days[len(over) :]  # beyond its ceiling, nothing can be missing any more
     _refuse_empty_period(business, days, until)
     room = memory - Process().memory_info().rss if memory else virtual_memory().available // 2
     with ExitStack() as pings, exclusive(settings.lock("reconcile"), f"reconcile {business}"):
@@ -153,7 +157,9 @@ def _reconcile_site(centre: Centre, days: list[date], until: date, now: datetime
     stages = Stages()
     with at(centre.name):
         marks = waiting(centre.catalog, centre.business.business, centre.site, until)
-        wanted = sorted({*days, *(mark.day for mark in marks)})
+        spans = Retention.model_validate(centre.business.retention).spans()
+        late = {mark.day for mark in marks}
+        wanted = sorted({*days, *late}.difference(days_over(late, spans, today(now, centre.rules.time_zone))))
         for period in following(wanted):
             stages |= _reconcile_period(centre, period, until, now, room)
         gather(centre, [*wanted, *reopen(centre, wanted, until)])
@@ -166,8 +172,8 @@ def _refuse_empty_period(business: str, days: list[date], until: date) -> None:
         raise SettingsError(
             operation="reconcile",
             subject=f"{business} up to {until}",
-            cause="the first day lies behind the last",
-            remedy="name a first day that is not later than the last",
+            cause="the first day lies behind the last, or all of it is beyond its ceiling",
+            remedy="name a first day that is not later than the last, of what is still kept",
         )
 
 

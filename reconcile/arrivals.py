@@ -10,6 +10,7 @@ import polars as pl
 from reconcile.frames import GONE, INSTANT, INVENTORY, RESTORED, SNAPSHOT_FILES
 
 _DAY_TAG = "day="
+_COMPLETES = "completes="
 _VERSION = ["recording_id", "size", "mtime"]
 
 
@@ -21,9 +22,39 @@ def with_day(snapshots: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def completes(taken_at: datetime) -> str:
+    """The tag of a snapshot that lies beside the one taken at this instant, which keeps it when it is written anew."""
+    return f"{_COMPLETES}{taken_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def beside(snapshots: pl.DataFrame) -> pl.DataFrame:
+    """The snapshots (tags, taken_at) that lie beside others, newest first, with the tag `completes`."""
+    tag = pl.col("tags").list.filter(pl.element().str.starts_with(_COMPLETES)).list.first()
+    found = snapshots.with_columns(tag.alias("completes")).drop_nulls("completes")
+    return found.sort("taken_at", "snapshot_id", descending=True)
+
+
+def with_beside(snapshots: pl.DataFrame, everything: pl.DataFrame) -> pl.DataFrame:
+    """The snapshots with `beside_id` and `beside_path` of what lies beside each; null where nothing does."""
+    newest = beside(everything).unique(["year", "completes"], keep="first", maintain_order=True)
+    others = newest.select(
+        "year", "completes", pl.col("snapshot_id").alias("beside_id"), pl.col("paths").list.first().alias("beside_path")
+    )
+    tags = pl.Series("completes", [completes(taken_at) for taken_at in snapshots["taken_at"]], dtype=pl.String)
+    named = snapshots.with_columns(tags)
+    return named.join(others, on=["year", "completes"], how="left", maintain_order="left").drop("completes")
+
+
 def not_ingested(snapshots: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The snapshots (snapshot_id, taken_at) that are not in SNAPSHOTS, oldest first."""
     return snapshots.join(known, on="snapshot_id", how="anti").sort("taken_at", "snapshot_id")
+
+
+def written_anew(snapshots: pl.DataFrame, known: pl.DataFrame) -> dict[str, str]:
+    """The new id of each snapshot in SNAPSHOTS that was written anew (`original` names it) and is there no more."""
+    told = snapshots.drop_nulls("original").join(known, left_on="original", right_on="snapshot_id", how="semi")
+    told = told.filter(~pl.col("original").is_in(snapshots["snapshot_id"].implode()))
+    return dict(told.sort("taken_at", "snapshot_id").select("original", "snapshot_id").iter_rows())
 
 
 def with_snapshot(known: pl.DataFrame, ingested: pl.DataFrame) -> pl.DataFrame:

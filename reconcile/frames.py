@@ -428,6 +428,85 @@ WAIVERS = Frame(
     },
 )
 
+HOLDS = Frame(
+    "holds",
+    "one decision about a legal hold; the newest counts",
+    {
+        "business": _KEYS["business"],
+        "site": Column(pl.String, "the only site that is held; _ where all are"),
+        "day": Column(pl.Date, "business day on which it was decided"),
+        "hold_id": Column(pl.String, "12 hex digits over what is held"),
+        "decision": Column(pl.String, "placed or withdrawn"),
+        "kind": Column(pl.String, "call, number, attribute or range"),
+        "name": Column(pl.String, "the attribute's name", nullable=True),
+        "value": Column(pl.String, "the call's id, the number or the attribute's value", nullable=True),
+        "since": Column(pl.Date, "first business day of a range", nullable=True),
+        "until": Column(pl.Date, "last business day of a range", nullable=True),
+        "author": Column(pl.String, "who decided"),
+        "reason": Column(pl.String, "why"),
+        "decided_at": Column(INSTANT, "when"),
+    },
+)
+
+HELD = Frame(
+    "held",
+    "what a legal hold keeps of a site's day: one call, note or recording; where none is named, all of the day",
+    {
+        **_KEYS,
+        "hold_id": Column(pl.String, "the hold"),
+        "call_uid": Column(pl.String, "the leg", nullable=True),
+        "note_uid": Column(pl.String, "the note", nullable=True),
+        "recording_id": Column(pl.String, "the recording", nullable=True),
+        "repository_year": Column(pl.Int32, "the year of the repository that has the recording", nullable=True),
+    },
+)
+
+REMOVALS = Frame(
+    "removals",
+    "one thing that was removed, by whose order; no name, number or path of anybody stands in it",
+    {
+        "business": _KEYS["business"],
+        "site": _KEYS["site"],
+        "day": Column(pl.Date, "business day on which it was ordered"),
+        "removal_id": Column(pl.String, "12 hex digits that name the order"),
+        "purpose": Column(pl.String, "retention or erasure"),
+        "what": Column(pl.String, "repository, snapshots, objects, rows or subject"),
+        "subject": Column(pl.String, "the year, the business day, or a keyed hash of whom it is about"),
+        "count": Column(pl.Int64, "repositories, snapshots, objects or rows"),
+        "bytes": Column(pl.Int64, "their bytes, as far as they are known"),
+        "digest": Column(pl.String, "SHA-256 over the sorted names of all that goes; salted where a person is erased"),
+        "kept": Column(pl.Int64, "what stayed because of a hold or of a lock of the store"),
+        "author": Column(pl.String, "by whose order"),
+        "reason": Column(pl.String, "why"),
+        "begun_at": Column(INSTANT, "when it was begun"),
+        "done_at": Column(INSTANT, "when all of it was gone; null: it was killed and will be continued", nullable=True),
+    },
+)
+
+ERASED = Frame(
+    "erased",
+    "one call, note, row or recording that was erased, so that no later snapshot brings it back",
+    {
+        **_KEYS,
+        "kind": Column(pl.String, "recording, call, note or row"),
+        "salt": Column(pl.String, "32 hex digits, new for each erasure"),
+        "digest": Column(pl.String, "SHA-256 over the salt and the id"),
+        "removal_id": Column(pl.String, "the erasure"),
+        "erased_at": Column(INSTANT, "when"),
+    },
+)
+
+LOCKED = Frame(
+    "locked",
+    "one day of which every object was locked in the store",
+    {
+        **_KEYS,
+        "until": Column(INSTANT, "nobody can remove them before"),
+        "objects": Column(pl.Int64, "how many there were"),
+        "locked_at": Column(INSTANT, "when"),
+    },
+)
+
 SUMMARY = Frame(
     "summary",
     "one business, site and day",
@@ -618,8 +697,8 @@ CARRIED = Frame(
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, UNTRACED, LISTENABLE, RUNS, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY,
-    FILE_TYPES,
-    DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED, DISKS, CARRIED,
+    FILE_TYPES, DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, HOLDS, HELD, REMOVALS, ERASED, LOCKED, MEASURED,
+    DISKS, CARRIED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.
 GATHERED = (SUMMARY, FILE_TYPES, FINDINGS)

@@ -22,6 +22,7 @@ ALL_OURS = {
     "deployment reconcile/shop",
     "deployment drill/shop--one",
     "deployment inspect/shop",
+    "deployment retain/shop",
     "deployment notice/shop",
     "automation shop: ingest a new snapshot",
     "automation shop: backup overdue: one",

@@ -30,7 +30,7 @@ from blocks.signature import Key, SignedRequests
 from deploy.servers.minio import WEB_HOOK_ARN, Minio
 from deploy.servers.seaweedfs import SeaweedFS
 
-ROLES = ("site", "restore", "publish", "listen")
+ROLES = ("site", "restore", "publish", "listen", "retain")
 ACTIONS = ("put", "get", "list", "delete", "delete version")
 # Name, bucket, folder; `{name}` is the business, the site is `one`.
 PLACES = {
@@ -56,6 +56,10 @@ ALLOWED = {
     },
     "publish": {"recordings": ("put", "get", "list"), "catalog": ("put", "get", "list")},
     "listen": {"recordings": ("get", "list"), "catalog": ("get", "list")},
+    "retain": {
+        **{place: ACTIONS for place in PLACES if place != "another business"},
+        "recordings": ("get", "list", "delete", "delete version"),
+    },
 }
 
 
@@ -70,6 +74,7 @@ def wanted(name: str, **changes: object) -> Wanted:
         restore=key(name, "restore"),
         publish=key(name, "publish"),
         listen=key(name, "listen"),
+        retain=key(name, "retain"),
         years=(2026, 2027),
         web_hook=WEB_HOOK_ARN,
     )
@@ -143,8 +148,8 @@ def test_each_key_may_do_what_the_table_says_and_nothing_else(minio: Minio, name
                 assert version
                 if may(user, action, *where, version):
                     done.append(action)
-                # Whatever a key may do, the version that was there is not lost.
-                assert has_version(root, *where, version)
+                # Whatever a key but that of retention may do, the version that was there is not lost.
+                assert has_version(root, *where, version) or (role, action) == ("retain", "delete version")
             if done:
                 measured.setdefault(role, {})[place] = tuple(done)
     assert measured == ALLOWED
@@ -155,10 +160,10 @@ def test_no_key_of_a_business_can_list_its_bucket_or_make_buckets_users_and_rule
     root = client(minio.endpoint, Key(USER, SecretStr(PASSWORD)))
     for path in ("restic/one/2026/config", "restic/two/2026/config", "catalog/calls/a.parquet"):
         root.put_object(name, path, io.BytesIO(b"x"), 1)
-    for role in ("one", "restore", "publish", "listen"):
+    for role in ("one", "restore", "publish", "listen", "retain"):
         user = client(minio.endpoint, key(name, role))
         for prefix in ("", "restic" if role == "one" else "catalo", "restic/o"):
-            if role == "restore" and prefix == "restic/o":
+            if role in ("restore", "retain") and prefix == "restic/o":
                 continue
             with pytest.raises(S3Error, match="AccessDenied"):
                 list(user.list_objects(name, prefix, recursive=True))

@@ -131,6 +131,7 @@ def _business(settings: Settings) -> Business:
         expected=settings.expectations.model_dump(mode="json"),
         inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),
         packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
+        retention=settings.retention.model_dump(mode="json"),
         has_workers=settings.schedules is not None,
         realtime=Realtime(**settings.realtime.model_dump()) if settings.realtime else None,
         language=settings.language,

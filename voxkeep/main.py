@@ -33,6 +33,10 @@ FLOWS = {
     "restore": "recovery",
     "inspect": "inspection",
     "sign": "inspection",
+    "hold": "hold",
+    "retain": "retention",
+    "preview": "retention",
+    "erase": "erase",
 }
 
 app = typer.Typer(
@@ -119,6 +123,13 @@ class CarryVerb(StrEnum):
     depart = "depart"
     take_in = "import"
     disks = "disks"
+
+
+class RetentionVerb(StrEnum):
+    """What can be done about what is kept."""
+
+    preview = "preview"
+    apply = "apply"
 
 
 class IndexVerb(StrEnum):
@@ -858,3 +869,87 @@ def carry(
         else:
             done = carrying.take_in(Path(what))
     _show_result(done, json=json)
+
+
+Call = Annotated[str | None, typer.Option("--call", help="Id of a call: its legs, notes and recordings.")]
+Number = Annotated[str | None, typer.Option("--number", help="A whole number: every call that has it.")]
+Attribute = Annotated[
+    str | None,
+    typer.Option("--attribute", help="NAME=VALUE of any other column, e.g. case=K7: every call that has it."),
+]
+Author = Annotated[str | None, typer.Option("--author", help="Who decides; the user of this machine, where not given.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; an auditor will read it.")]
+
+
+@app.command(epilog="Example: [bold]voxkeep retention preview meituan[/]")
+def retention(
+    verb: Annotated[
+        RetentionVerb, typer.Argument(help="preview: what would go, why, and what stays; apply: remove it.")
+    ],
+    business: Annotated[str, typer.Argument(help="The business.")],
+    author: Author = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """See what has been kept for its time, or remove it; nothing under the floor or a legal hold ever goes."""
+    if verb is RetentionVerb.apply:
+        _show_result(_run_flow("retain", home, {"business": business, "author": author or getuser()}), json=json)
+        return
+    found = _run_flow("preview", home, {"business": business})
+    if json:
+        print_json(found)
+        return
+    from voxkeep.keeping import show_preview  # noqa: PLC0415
+
+    show_preview(found)
+
+
+@app.command(epilog="Example: [bold]voxkeep hold meituan --attribute case=K7 --reason 'court 12 C 3/26'[/]")
+def hold(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    reason: Reason,
+    call: Call = None,
+    number: Number = None,
+    attribute: Attribute = None,
+    site: Site = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="First business day of a range.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last business day of a range.")
+    ] = None,
+    withdraw: Annotated[str | None, typer.Option("--withdraw", help="Take back the hold of this id.")] = None,
+    author: Author = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Place a legal hold on a call, a number, a case or a range of days, or withdraw one; every decision is kept."""
+    subject = {
+        "call": call, "number": number, "attribute": attribute, "site": site, "since": _one_day(since),
+        "until": _one_day(until),
+    }  # fmt: skip
+    parameters = {
+        "business": business, "author": author or getuser(), "reason": reason,
+        "subject": None if withdraw else subject, "withdraw": withdraw,
+    }  # fmt: skip
+    _show_result(_run_flow("hold", home, parameters), json=json)
+
+
+@app.command(epilog="Example: [bold]voxkeep erase meituan --number 15372388463 --reason 'request 17 of 2026-03-02'[/]")
+def erase(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    reason: Reason,
+    call: Call = None,
+    number: Number = None,
+    attribute: Attribute = None,
+    author: Author = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Erase one person's data everywhere: recordings, documents, rows, snapshots; with a signed protocol.
+
+    It is refused under a legal hold and, unless the settings say otherwise, under the floor.
+    """
+    subject = {"call": call, "number": number, "attribute": attribute}
+    parameters = {"business": business, "author": author or getuser(), "reason": reason, "subject": subject}
+    _show_result(_run_flow("erase", home, parameters), json=json)

@@ -1,7 +1,7 @@
 """Where a business's things lie: folders below `storage`, or S3 and Elasticsearch; and the keys to them.
 
-Each site has a key that reaches its own repository and nothing else; the centre has one to restore, one to publish and
-one to listen. voxkeep makes them up, and they live in Prefect's blocks alone.
+Each site has a key that reaches its own repository and nothing else; the centre has one to restore, one to publish, one
+to listen and one for retention. voxkeep makes them up, and they live in Prefect's blocks alone.
 """
 
 import secrets
@@ -18,8 +18,12 @@ from pydantic import SecretStr
 from blocks.catalog import Catalog
 from blocks.elastic import ElasticIndex
 from blocks.errors import SettingsError
+from blocks.guard import Floor, Guard
 from blocks.index import CatalogIndex
 from blocks.repository import Repository
+from blocks.retained_catalog import RetainedCatalog
+from blocks.retained_repository import RetainedRepository
+from blocks.retained_store import RetainedStore
 from blocks.s3 import S3Service, Wanted
 from blocks.saved import load, load_index
 from blocks.signature import Key
@@ -36,7 +40,7 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
     }
     if settings.s3:
         return [*_in_s3(settings, settings.s3, passwords), (name, _index(settings))]
-    storage = Path(settings.storage)
+    storage, guard = Path(settings.storage), _guard(settings)
     repositories = [
         (f"{name}--{site}{role}", Repository(location=location, password=passwords[site]))
         for site, found in settings.sites.items()
@@ -47,7 +51,15 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
         (name, ObjectStore(url=str(storage / "bucket" / f"{name}-audio"))),
         (name, _index(settings)),
         *repositories,
-    ]
+        (name, RetainedCatalog(url=str(storage / "catalog"), guard=guard)),
+        (name, RetainedStore(url=str(storage / "bucket" / f"{name}-audio"), guard=guard)),
+        *(
+            (f"{name}--{site}", RetainedRepository(
+                location=str(_folder(settings, site)), password=passwords[site], site=site, guard=guard,
+            ))
+            for site in settings.sites
+        ),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,13 +109,12 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
     name, audio = settings.business, f"s3://{settings.business}-audio"
     publish = _key(ObjectStore, name, f"{name}.publish")
     listen = _key(ObjectStore, f"{name}--listen", f"{name}.listen")
-    options = {
-        "key": publish.access_key,
-        "secret": publish.secret_key.get_secret_value(),
-        "client_kwargs": {"endpoint_url": s3.endpoint, "region_name": s3.region},
-    }
+    retain, guard = _key(RetainedStore, name, f"{name}.retain"), _guard(settings)
+    catalog, service = f"s3://{name}/catalog", {"endpoint": s3.endpoint, "region": s3.region}
     blocks: list[tuple[str, Block]] = [
-        (name, Catalog(url=f"s3://{name}/catalog", storage_options=SecretDict(options))),
+        (name, Catalog(url=catalog, storage_options=_options(s3, publish))),
+        (name, RetainedCatalog(url=catalog, storage_options=_options(s3, retain), guard=guard)),
+        (name, RetainedStore(url=audio, guard=guard, lock_days=s3.object_lock_days, **service, **_both(retain))),
         (name, ObjectStore(url=audio, endpoint=s3.endpoint, region=s3.region, **_both(publish))),
         (f"{name}--listen", ObjectStore(url=audio, endpoint=s3.endpoint, region=s3.region, **_both(listen))),
     ]
@@ -121,6 +132,12 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
                 f"{document}--restore",
                 Repository(location=location, password=password, region=s3.region, **_both(restore)),
             ),
+            (
+                document,
+                RetainedRepository(
+                    location=location, password=password, region=s3.region, site=site, guard=guard, **_both(retain)
+                ),
+            ),
         ]
     return blocks
 
@@ -128,6 +145,33 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
 def _writer(settings: Settings, site: str) -> str:
     """The block whose key writes the site's central repositories: the site's own, or that for carrying disks in."""
     return f"{settings.business}--{site}{'--carry' if settings.sites[site].repository else ''}"
+
+
+def _options(s3: S3, key: Key) -> SecretDict:
+    return SecretDict(
+        {
+            "key": key.access_key,
+            "secret": key.secret_key.get_secret_value(),
+            "client_kwargs": {"endpoint_url": s3.endpoint, "region_name": s3.region},
+        }
+    )
+
+
+def _guard(settings: Settings) -> Guard:
+    """What keeps everything of the business from being removed before its time."""
+    kept = settings.retention
+    return Guard(
+        business=settings.business,
+        time_zone=settings.time_zone,
+        floor=_floor(kept.floor),
+        floors={name: _floor(one.floor) for name, one in kept.datasets.items() if one.floor},
+        erasure_beats_floor=kept.erasure_beats_floor,
+    )
+
+
+def _floor(span: str) -> Floor:
+    count = int(span[:-1])
+    return Floor(years=count) if span.endswith("y") else Floor(days=count)
 
 
 def _both(key: Key) -> dict[str, SecretStr]:
@@ -144,13 +188,13 @@ def _restore_key(settings: Settings) -> Key:
     return _new_key(name)
 
 
-def _key(kind: type[Repository | ObjectStore], document: str, name: str) -> Key:
+def _key(kind: type[Repository] | type[ObjectStore], document: str, name: str) -> Key:
     """The key of this name that the saved block has, or a new one."""
     found = _known_key(kind, document)
     return found if found and found.access_key == name else _new_key(name)
 
 
-def _known_key(kind: type[Repository | ObjectStore], document: str) -> Key | None:
+def _known_key(kind: type[Repository] | type[ObjectStore], document: str) -> Key | None:
     try:
         block = load(kind, document)
     except SettingsError:
@@ -187,6 +231,7 @@ def _s3_steps(settings: Settings, s3: S3, blocks: dict[str, Block]) -> Iterator[
         restore=_key_of(blocks, Repository, f"{name}--{next(iter(settings.sites))}--restore"),
         publish=_key_of(blocks, ObjectStore, name),
         listen=_key_of(blocks, ObjectStore, f"{name}--listen"),
+        retain=_key_of(blocks, RetainedStore, name),
         years=_years(settings),
         audio_lock_days=s3.object_lock_days,
         web_hook=s3.event_target,
@@ -201,7 +246,7 @@ def _years(settings: Settings) -> tuple[int, ...]:
     return tuple(range(min(first, this), this + 2))
 
 
-def _key_of(blocks: dict[str, Block], kind: type[Repository | ObjectStore], document: str) -> Key:
+def _key_of(blocks: dict[str, Block], kind: type[Repository] | type[ObjectStore], document: str) -> Key:
     block = blocks[f"{kind.get_block_type_slug()}/{document}"]
     if not isinstance(block, Repository | ObjectStore) or not block.access_key or not block.secret_key:
         raise TypeError(f"{document} has no keys")

@@ -11,6 +11,7 @@ from blocks.carrying import Carrying
 from reconcile.expected import Expected
 from reconcile.hours import Timetable
 from reconcile.inspection import InspectionRules
+from reconcile.retention import Retention
 from reconcile.rules import DatasetRules, MatchingRules, NumberRules, Rules
 from voxkeep.pack_settings import load_pack
 from voxkeep.secret import Secret
@@ -120,6 +121,7 @@ class Schedules(_Strict):
     ingest: str = Field("*/15 * * * *", description="The sweep for new snapshots, which events only make earlier.")
     reconcile: str = Field("30 7 * * *", description="Reconciliation and report.")
     drill: str = Field("0 3 1 * *", description="Restore drill of each site.")
+    retain: str = Field("30 3 * * *", description="Removal of what has been kept for its time; locks, and holds.")
     inspect: str = Field(
         "0 8-18 * * *", description="The daily inspection: the first run of a day opens it, later ones remind."
     )
@@ -193,6 +195,7 @@ class Settings(_Strict):
     expectations: Expected = Field(
         default_factory=Expected, description="What each day of each site is expected to be."
     )
+    retention: Retention = Field(default_factory=Retention, description="How long everything is kept, and why.")
     packs: list[str] = Field(
         default_factory=list, description="Files, beside this YAML, of the packs that banks ask for (docs/packs.md)."
     )

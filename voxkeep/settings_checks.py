@@ -19,6 +19,7 @@ from blocks.expectations import names
 from reconcile.errors import RuleError
 from reconcile.expected import columns_of
 from reconcile.names import compile_template
+from voxkeep.retention_checks import check_retention
 from voxkeep.settings_fields import Place
 from voxkeep.settings_mistakes import Content, Found, nearest
 
@@ -61,6 +62,7 @@ def check_business(content: Content) -> Iterator[tuple[Place, str]]:
                     f"{dataset} is not among datasets{nearest(dataset, datasets)}",
                 )
     yield from _expectations(_named(content.get("expectations")), datasets)
+    yield from check_retention(content)
     if not sites:
         return
     for name, dataset in datasets.items():

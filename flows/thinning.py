@@ -1,0 +1,109 @@
+"""The repositories of a site: a year's dropped whole when its time is over, snapshots forgotten that others outlive."""
+
+from datetime import date
+
+import polars as pl
+from prefect import get_run_logger
+
+from blocks.retained_repository import RetainedRepository
+from flows.expiry import Tools
+from flows.ingest import Centre
+from flows.protocol import Entry, begin, digest_of, end
+from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
+from reconcile.retention import Retention, Thing, last_day, permit, verdict
+from reconcile.snapshots import forgettable, holders, repointed
+
+
+def years_over(centre: Centre, rules: Retention, today: date) -> list[Thing]:
+    """The years' repositories whose time is over; `held` where something in one is held."""
+    found = []
+    for year in centre.repository.years():
+        thing = Thing("repository", centre.site, str(year), date(year, 12, 31))
+        if verdict("retention", thing.day, today, rules.longest(), held=False).goes:
+            found.append(_looked_at(centre, year))
+    return [one for one in found if verdict("retention", one.day, today, rules.longest(), held=False).goes]
+
+
+def _looked_at(centre: Centre, year: int) -> Thing:
+    """The year's repository with the last day of which it holds anything, and whether something in it is held."""
+    held = centre.catalog.read(HELD.name, centre.business.business, centre.site, None, HELD.schema)
+    is_in_it = (pl.col("repository_year") == year) | (pl.col("day").dt.year() == year)
+    ids = snapshots_of(centre, year)["snapshot_id"]
+    later = [day for day in centre.days(SNAPSHOT_FILES) if day.year > year]
+    days = centre.read(SNAPSHOT_FILES, later).filter(pl.col("snapshot_id").is_in(ids.implode()))["day"]
+    is_held = held.filter(is_in_it.fill_null(value=False)).height > 0
+    return Thing("repository", centre.site, str(year), last_day(year, days), held=is_held)
+
+
+def snapshots_of(centre: Centre, year: int) -> pl.DataFrame:
+    """The ingested snapshots (SNAPSHOTS) that the year's repository has, oldest first."""
+    rows = centre.catalog.read(SNAPSHOTS.name, centre.business.business, centre.site, None, SNAPSHOTS.schema)
+    return rows.filter(pl.col("repository_year") == year).sort("taken_at", "snapshot_id")
+
+
+def drop(centre: Centre, repository: RetainedRepository, tools: Tools, thing: Thing, today: date) -> None:
+    """Drop the year's repository, and take its snapshots out of the catalog."""
+    year = int(thing.subject)
+    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
+    rows = snapshots_of(centre, year)
+    told = digest_of(rows["snapshot_id"])
+    begin(centre, tools.order, Entry("repository", thing.subject, 1, int(rows["bytes"].sum()), told))
+    repository.drop(year, leave)
+    take_out(centre, rows["snapshot_id"].to_list())
+    end(centre, "retention", "repository", thing.subject)
+    get_run_logger().info("%s: repository of %d dropped, with %d snapshots", centre.name, year, rows.height)
+
+
+def take_out(centre: Centre, snapshot_ids: list[str]) -> None:
+    """Take these snapshots out of the catalog's list."""
+    known = centre.catalog.read(SNAPSHOTS.name, centre.business.business, centre.site, None, SNAPSHOTS.schema)
+    is_gone = pl.col("snapshot_id").is_in(snapshot_ids)
+    for day in known.filter(is_gone)["day"].unique():
+        centre.write(SNAPSHOTS, day, known.filter(~is_gone, day=day).sort("taken_at", "snapshot_id"))
+
+
+def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[str]:
+    """The snapshots of the year's repository that may be forgotten, because others hold all that they hold."""
+    if rules.snapshots_within is None:
+        return []
+    rows = snapshots_of(centre, year)
+    zone = centre.rules.time_zone
+    old = forgettable(rows, [], rules.snapshots_within, today, zone)
+    alone = holders(_files_of(centre, old), _gone(centre), rows)["holder"].to_list() if old else []
+    return forgettable(rows, alone, rules.snapshots_within, today, zone)
+
+
+def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: int, today: date) -> int:
+    """Forget the snapshots that others outlive, once the catalog tells of the others; returns how many."""
+    ids = outlived(centre, tools.rules, year, today)
+    if not ids:
+        return 0
+    thing = Thing("snapshots", centre.site, str(year), date(year, 12, 31))
+    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
+    begin(centre, tools.order, Entry("snapshots", str(year), len(ids), 0, digest_of(ids)))
+    repoint(centre, holders(_files_of(centre, ids), _gone(centre), snapshots_of(centre, year)))
+    repository.forget(year, ids, leave)
+    take_out(centre, ids)
+    end(centre, "retention", "snapshots", str(year))
+    get_run_logger().info("%s: %d snapshots of %d forgotten", centre.name, len(ids), year)
+    return len(ids)
+
+
+def repoint(centre: Centre, where: pl.DataFrame) -> None:
+    """Have the catalog tell of another snapshot (`holder`) for each of these recordings (day, recording_id)."""
+    for day in where["day"].unique().sort():
+        for frame in (SNAPSHOT_FILES, RESTORED):
+            rows = centre.read(frame, [day])
+            if rows.height:
+                centre.write(frame, day, repointed(rows, where))
+
+
+def _files_of(centre: Centre, snapshot_ids: list[str]) -> pl.DataFrame:
+    """The recordings (SNAPSHOT_FILES) that these snapshots are told to have."""
+    business = centre.business.business
+    files = centre.catalog.scan(SNAPSHOT_FILES.name, business, centre.site, None, SNAPSHOT_FILES.schema)
+    return files.filter(pl.col("snapshot_id").is_in(snapshot_ids)).collect()
+
+
+def _gone(centre: Centre) -> pl.DataFrame:
+    return centre.catalog.read(GONE.name, centre.business.business, centre.site, None, GONE.schema)
