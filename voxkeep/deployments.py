@@ -21,12 +21,13 @@ from flows.backup import backup
 from flows.drill import drill
 from flows.ingest import ingest, turn
 from flows.inspection import inspect
+from flows.maintain import maintain
 from flows.notice import notice
 from flows.reconciliation import reconcile
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
-_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, reconcile, notice)
+_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, maintain, reconcile, notice)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup of each site with a worker and drill of each; ingest, reconcile, inspect and notice of the business."""
+    """Backup of each site with a worker and drill of each; all other flows once for the business."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -81,6 +82,7 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
             for site in settings.sites
         ),
         Wanted(inspect, name, CENTRAL, ours, {"business": name}, when.inspect, settings.time_zone),
+        Wanted(maintain, name, CENTRAL, ours, {"business": name}, when.maintain, settings.time_zone),
         Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
     ]
 

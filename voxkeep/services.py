@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect.blocks.core import Block
@@ -25,7 +26,7 @@ from blocks.saved import load, load_index
 from blocks.signature import Key
 from blocks.step import Step
 from blocks.store import ObjectStore
-from voxkeep.settings import S3, Elasticsearch, Settings
+from voxkeep.settings import S3, Elasticsearch, OtherPlace, Settings, Site
 
 
 def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
@@ -38,8 +39,12 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
         return [*_in_s3(settings, settings.s3, passwords), (name, _index(settings))]
     storage = Path(settings.storage)
     repositories = [
-        (document, Repository(location=found.repository or str(_folder(settings, site)), password=passwords[site]))
+        (
+            document,
+            Repository(location=found.repository or str(_folder(settings, site)), **_access(site, found, passwords)),
+        )
         for site, found in settings.sites.items()
+        for access in [_access(site, found, passwords)]
         for document in (f"{name}--{site}", f"{name}--{site}--restore")
     ]
     return [
@@ -103,21 +108,30 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
     ]
     restore = _restore_key(settings)
     for site, found in settings.sites.items():
-        document, password = f"{name}--{site}", passwords[site]
+        document, access = f"{name}--{site}", _access(site, found, passwords)
         if found.repository:
-            local = Repository(location=found.repository, password=password)
+            local = Repository(location=found.repository, **access)
             blocks += [(document, local), (f"{document}--restore", local)]
             continue
         location = f"s3:{s3.endpoint}/{name}/restic/{site}"
         key = _key(Repository, document, f"{name}.site.{site}")
         blocks += [
-            (document, Repository(location=location, password=password, region=s3.region, **_both(key))),
-            (
-                f"{document}--restore",
-                Repository(location=location, password=password, region=s3.region, **_both(restore)),
-            ),
+            (document, Repository(location=location, region=s3.region, **access, **_both(key))),
+            (f"{document}--restore", Repository(location=location, region=s3.region, **access, **_both(restore))),
         ]
     return blocks
+
+
+def _access(name: str, site: Site, passwords: dict[str, SecretStr]) -> dict[str, Any]:
+    """What both blocks of a site's repositories have in common: the password, and the years that lie elsewhere."""
+    places = {year: _plain(f"{name} {year}", place) for year, place in site.elsewhere.items()}
+    return {"password": passwords[name], "elsewhere": SecretDict(places) if places else None}
+
+
+def _plain(name: str, place: OtherPlace) -> dict[str, str]:
+    keys = {"access_key": place.access_key, "secret_key": place.secret_key}
+    fetched = {key: secret.fetch(f"{key} of {name}") for key, secret in keys.items() if secret}
+    return {"location": place.location, "region": place.region, **fetched}
 
 
 def _both(key: Key) -> dict[str, SecretStr]:
