@@ -10,7 +10,7 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
-.PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen bench-latency tools servers cluster cluster-stop lock clean
+.PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen bench-latency bench-capacity tools servers cluster cluster-stop lock clean
 
 help:
 	@echo "make demo    a sample source with planted faults, everything run over it"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-engine  the engine against DuckDB, plain joins in Polars, and datacompy; the command compare"
 	@echo "make bench-listen  searching a million calls, sixteen users at a time"
 	@echo "make bench-latency  from a call's end until it can be heard, over the servers of make cluster, five calls a second"
+	@echo "make bench-capacity  what a recording costs in bytes and CPU, for docs/capacity.md"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -105,6 +106,9 @@ bench-latency: servers
 bench: servers
 	@sh tools/s5cmd.sh .tools
 	@for one in day publish indexing extract growth; do $(BIN)/python bench/$$one.py || exit 1; done
+
+bench-capacity: tools
+	@$(BIN)/python bench/capacity.py --write
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

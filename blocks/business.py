@@ -11,6 +11,8 @@ from blocks.carrying import Carrying
 
 # The folder whose name tells a snapshot's staging folder from its recordings root, for ever.
 STAGING = "voxkeep-staging"
+# The file in it with recordings that were hashed again.
+SAMPLE = "sample.parquet"
 
 
 class SiteSettings(BaseModel):
@@ -83,6 +85,12 @@ class Business(Block):
     )
     backup_due_hours: float = Field(
         default=6, ge=0, description="Hours after the end of a day until its backup is overdue."
+    )
+    check_days: int = Field(
+        default=30, ge=1, le=256, description="Days in which the checks read every pack and every published recording."
+    )
+    spot_check_files: int = Field(
+        default=50, ge=0, description="Recordings on the source disk that each backup hashes again."
     )
     coverage_target: float = Field(default=0.99, ge=0, le=1, description="Share of calls that must be complete.")
     expected: dict[str, Any] = Field(

@@ -17,6 +17,7 @@ import polars as pl
 from obstore import exceptions as refusal
 from obstore.store import S3Store
 from prefect.blocks.core import Block
+from prefect.types import SecretDict
 from pydantic import Field, SecretStr
 
 from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError
@@ -100,6 +101,7 @@ class Repository(Block):
         access_key: Access key of S3.
         secret_key: Secret key of S3.
         region: Region of S3.
+        elsewhere: The years whose repository lies elsewhere, on other disks or another cluster, with its keys.
         deadline_seconds: How long one call of restic may take.
 
     Example:
@@ -116,6 +118,10 @@ class Repository(Block):
     access_key: SecretStr | None = Field(default=None, description="Access key, where the location is S3.")
     secret_key: SecretStr | None = Field(default=None, description="Secret key, where the location is S3.")
     region: str = Field(default="us-east-1", description="Region, where the location is S3.")
+    elsewhere: SecretDict | None = Field(
+        default=None,
+        description="Year: location, access_key, secret_key and region of a repository that lies elsewhere.",
+    )
     deadline_seconds: float = Field(
         default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds."
     )
@@ -131,7 +137,7 @@ class Repository(Block):
         """
         if self.cutting(year):
             return False
-        self._check_folder()
+        self._of(year)._check_folder()  # noqa: SLF001  # another one of ours
         self._run(year, ["init", "--json", *(["--copy-chunker-params"] if like else [])], way=_Way(source=like))
         return True
 
@@ -173,13 +179,28 @@ class Repository(Block):
                 remedy="mount the disk; where nothing was ever backed up, make the folder",
             )
 
+    def _of(self, year: int) -> "Repository":
+        """The repositories among which this year's is: these, or those elsewhere."""
+        return self._others().get(year, self)
+
+    def _others(self) -> dict[int, "Repository"]:
+        places = self.elsewhere.get_secret_value() if self.elsewhere else {}
+        common = {"password": self.password, "deadline_seconds": self.deadline_seconds}
+        return {int(year): Repository(**{**place, **common}) for year, place in places.items()}
+
     def years(self) -> list[int]:
         """The years that have a repository, in order.
 
         Raises:
-            PermanentError: the site's folder is not there, or S3 refuses the key.
+            PermanentError: a folder of the site is not there, or S3 refuses the key.
             TransientError: S3 does not answer.
         """
+        others = self._others()
+        here = [year for year in self._years_here() if year not in others]
+        away = [year for year, other in others.items() if year in other.years()]
+        return sorted({*here, *away})
+
+    def _years_here(self) -> list[int]:
         if not self._is_folder():
             return self._years_in_bucket()
         self._check_folder()
@@ -406,13 +427,21 @@ class Repository(Block):
         nodes = [node for node in json.loads(call.output)["nodes"] if node["type"] == "file"]
         rows = [
             {
-                "path": escape_path((folder + b"/" + _unquote(node["name"])).removeprefix(root + b"/")),
+                "path": escape_path((folder + b"/" + unquote(node["name"])).removeprefix(root + b"/")),
                 "size": node.get("size", 0),
                 "mtime": datetime.fromisoformat(node["mtime"]),
             }
             for node in nodes
         ]
         return pl.DataFrame(rows, schema=FILE_SCHEMA)
+
+    def call(self, year: int, arguments: list[str | bytes], *, allowed: tuple[int, ...] = (0,)) -> Call:
+        """The finished call of restic on the year's repository, for the verbs of other modules.
+
+        Raises:
+            PermanentError, TransientError: restic ended with a code that is not in `allowed`, or ran too long.
+        """
+        return self._run(year, arguments, allowed=allowed)
 
     def _is_folder(self) -> bool:
         return self.location.startswith("/")
@@ -426,13 +455,16 @@ class Repository(Block):
         on_line: Callable[[bytes], None] | None = None,
         way: "_Way | None" = None,
     ) -> Call:
+        here = self._of(year)
+        if here is not self:
+            return here._run(year, arguments, allowed=allowed, on_line=on_line, way=way)  # noqa: SLF001  # one of ours
         keys, way = {}, way or _Way()
         if way.source:
             other, of_year = way.source
             keys["RESTIC_FROM_REPOSITORY"] = f"{other.location}/{of_year}"
             keys["RESTIC_FROM_PASSWORD"] = other.password.get_secret_value()
         if not self._is_folder():
-            self.years()
+            self._years_here()
             keys["AWS_DEFAULT_REGION"] = self.region
             keys["AWS_ACCESS_KEY_ID"] = self.access_key.get_secret_value() if self.access_key else ""
             keys["AWS_SECRET_ACCESS_KEY"] = self.secret_key.get_secret_value() if self.secret_key else ""
@@ -501,7 +533,7 @@ _GO_ESCAPES = {
 _GO_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)", re.DOTALL)
 
 
-def _unquote(name: str) -> bytes:
+def unquote(name: str) -> bytes:
     """The bytes of a file's name that Go's strconv.Quote has written."""
     raw, last = b"", 0
     for match in _GO_ESCAPE.finditer(name):

@@ -41,11 +41,12 @@ OUT_OF_SPACE = "no space left on device"
 
 @dataclass(frozen=True)
 class Call:
-    """One finished call: exit code, its JSON lines or raw output, and the last words on stderr."""
+    """One finished call: exit code, its JSON lines or raw output, the last words on stderr, and all of them."""
 
     code: int
     output: bytes
     complaint: str
+    complaints: tuple[str, ...] = ()
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """The JSON objects that restic printed, a line each."""
@@ -139,7 +140,7 @@ def run_restic(
                 remedy="check that the store answers, then run it again: nothing is left half-written",
             )
         output.seek(0)
-        call = Call(code, output.read(), _last_words(watch.complaints))
+        call = Call(code, output.read(), _last_words(watch.complaints), tuple(watch.complaints))
     if code not in allowed:
         raise _failure(os.fsdecode(arguments[0]), repository, call)
     return call
@@ -151,7 +152,7 @@ class _Watch:
     def __init__(
         self, process: subprocess.Popen[bytes], deadline_seconds: float, stop_after_seconds: float | None
     ) -> None:
-        self.complaints: deque[str] = deque(maxlen=200)
+        self.complaints: deque[str] = deque(maxlen=20_000)
         self.gave_up = ""
         self.is_out_of_time = False
         self._process = process

@@ -1,5 +1,6 @@
 """The object store: one object per recording, created once and never overwritten."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +124,25 @@ class ObjectStore(Block):
         """
         with told("read from", f"{self.url}: {key}"):
             yield from self._shelf().get(checked(key))
+
+    def digests(self, keys: Iterable[str], workers: int = 8) -> Iterator[tuple[str, str | None, int]]:
+        """Key, SHA-256 and bytes of each object, read whole; None where the store does not give all its bytes.
+
+        Raises:
+            TransientError: the store does not answer.
+        """
+        with ThreadPoolExecutor(workers) as threads:
+            yield from threads.map(self._digest, keys)
+
+    def _digest(self, key: str) -> tuple[str, str | None, int]:
+        digest, size = hashlib.sha256(), 0
+        try:
+            for piece in self.get(key):
+                digest.update(piece)
+                size += len(piece)
+        except PermanentError:
+            return key, None, size
+        return key, digest.hexdigest(), size
 
     def download(self, key: str, target: Path) -> None:
         """Make `target` a copy of the object; it is there whole or not at all."""

@@ -15,7 +15,7 @@ import polars as pl
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from blocks.business import STAGING, Business
+from blocks.business import SAMPLE, STAGING, Business
 from blocks.catalog import Catalog
 from blocks.datapackage import read_datapackage
 from blocks.disk import hash_files
@@ -30,12 +30,13 @@ from blocks.saved import load, load_index
 from blocks.store import ObjectStore, Proof, Publication
 from flows.admission import admitted, admitted_notes
 from flows.artifacts import show_done
+from flows.damage import Look, note_check, note_damage
 from flows.days import days_between, following, today, with_neighbours
 from flows.errors import OUR_ERRORS, at
 from flows.pings import pinged
 from flows.runs import LIVE, Stages
 from flows.untraced import mark
-from reconcile import arrivals
+from reconcile import arrivals, checks
 from reconcile.calls import read_calls, read_notes
 from reconcile.documents import differing, documents
 from reconcile.frames import (
@@ -59,7 +60,7 @@ from reconcile.frames import (
 )
 from reconcile.listenable import newly_listenable
 from reconcile.matching import match
-from reconcile.recordings import object_key
+from reconcile.recordings import name_files, object_key
 from reconcile.rules import Rules
 from reconcile.snapshots import renamed
 from reconcile.tables import read_table
@@ -264,6 +265,7 @@ def ingest_snapshot(centre: Centre, row: dict[str, Any], stages: Stages) -> dict
     before = live_documents(centre, days) if snapshot.live else None
     with stages.timed("catalogue"):
         quarantined = catalogue(centre, snapshot, inventory, held, restored)
+    compare_sample(centre, snapshot)
     with stages.timed("index"):
         rejected = index(centre, days, before)
     finish(centre, snapshot, inventory)
@@ -453,6 +455,29 @@ def _miss(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame, newer: li
             gone = arrivals.gone(centre.read(INVENTORY, [day]), inventory, gone, earlier, snapshot.taken_at)
         if known.height or gone.height:
             centre.write(GONE, day, gone)
+
+
+@task(name="compare sample", cache_policy=NO_CACHE)
+def compare_sample(centre: Centre, snapshot: Snapshot) -> None:
+    """Compare what the site has hashed again with what the catalog knows of it: DAMAGED at the source, and CHECKS."""
+    file = snapshot.folder / SAMPLE
+    if not file.is_file():
+        return
+    business = centre.business.business
+    sample = name_files(pl.read_parquet(file), business=business, site=centre.site, rules=centre.rules)
+    known = centre.read(INVENTORY, _days(sample))
+    compared, other = checks.altered(sample, known)
+    for day in _days(compared):
+        look = Look("on_site", compared.filter(pl.col("day") == day), other.filter(pl.col("day") == day))
+        if note_damage(centre, day, look, snapshot.taken_at):
+            mark(centre.catalog, business, centre.site, [day], snapshot.snapshot_id)
+    row = {
+        "business": business, "site": centre.site, "day": snapshot.day, "kind": "source",
+        "verdict": "damaged" if other.height else "sound", "looked_at": compared.height,
+        "bytes": int(compared["size"].sum()), "concerned": other.height, "said": "", "seconds": 0.0,
+        "checked_at": snapshot.taken_at,
+    }  # fmt: skip
+    note_check(centre, row)
 
 
 def _covered(snapshot: Snapshot) -> list[date]:

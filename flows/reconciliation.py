@@ -25,6 +25,7 @@ from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
 from flows.artifacts import show_findings
+from flows.damage import damaged_days
 from flows.days import days_between, following, start_of, today, with_neighbours
 from flows.disks import tell_missing
 from flows.errors import at
@@ -40,6 +41,8 @@ from reconcile.expected import WEEKS, Expected, Known, measure
 from reconcile.expected import expectations as wanted_expectations
 from reconcile.frames import (
     CALLS,
+    CHECKS,
+    DAMAGED,
     DURATIONS,
     EXTRACTS,
     FILE_TYPES,
@@ -134,7 +137,7 @@ def reconcile(
             pings.enter_context(pinged(settings, centre.site, "reconcile"))
         stages = Stages()
         with stages.timed("reconcile"):
-            took = {centre.site: _reconcile_site(centre, days, until, now, room) for centre in centres}
+            took = {centre.site: look_at(centre, days, until, now, room) for centre in centres}
             checked = expectations(settings, centres, days, until)
             with stages.timed("report"):
                 report = write_report(settings, centres, days, until, now, checked)
@@ -152,7 +155,7 @@ def reconcile(
     }
 
 
-def _reconcile_site(centre: Centre, days: list[date], until: date, now: datetime, room: int) -> Stages:
+def look_at(centre: Centre, days: list[date], until: date, now: datetime, room: int) -> Stages:
     """Trace, ledger and summary of one site, brought up to date; the stages of its last window."""
     stages = Stages()
     with at(centre.name):
@@ -247,6 +250,7 @@ def trace_site(centre: Centre, days: list[date]) -> Look:
         restored=centre.read(RESTORED, around).lazy(),
         listing=pl.concat([centre.store.listing(f"{day}/") for day in around]).lazy(),
         indexed=centre.index.links(centre.business.business, centre.site, around).lazy(),
+        damaged=centre.read(DAMAGED, around).lazy(),
     )
     calls, inventory = centre.read(CALLS, around), centre.read(INVENTORY, around)
     traced = trace(calls.lazy(), inventory.lazy(), stations, centre.rules, days)
@@ -407,12 +411,15 @@ def _report_data(
     settings: Business, centres: list[Centre], days: list[date], as_of: date, now: datetime, checked: pl.DataFrame
 ) -> ReportData:
     shown = days_between(days[0] - timedelta(days=OPEN_DAYS), days[-1])
+    # What a check found may be of any age.
+    told = sorted({*shown, *(day for centre in centres for day in damaged_days(centre))})
+    rotation = days_between(as_of - timedelta(days=settings.check_days), as_of)
     weeks = calendar_days(days, as_of)
     everything = {
         frame.name: pl.concat([c.read(frame, wanted) for c in centres])
         for frame, wanted in (
-            (SUMMARY, sorted({*weeks, *shown})), (FILE_TYPES, days), (DURATIONS, days), (FINDINGS, shown),
-            (WAIVERS, shown), (SNAPSHOTS, shown),
+            (SUMMARY, sorted({*weeks, *shown})), (FILE_TYPES, days), (DURATIONS, days), (FINDINGS, told),
+            (WAIVERS, told), (SNAPSHOTS, shown), (CHECKS, rotation),
         )
     }  # fmt: skip
     docs = {"data_docs": f"../data-docs/{as_of}/index.html"} if checked.height else {}
@@ -429,6 +436,7 @@ def _report_data(
         findings=everything[FINDINGS.name],
         waivers=everything[WAIVERS.name],
         snapshots=everything[SNAPSHOTS.name],
+        checks=everything[CHECKS.name],
         overdue=pl.concat([_overdue(centre, weeks) for centre in centres]),
         sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
         expectations=checked,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from reconcile.frames import SNAPSHOTS
+from reconcile.frames import DAMAGED, SNAPSHOTS
 from reconcile.ids import stable_ids
 from reconcile.silence import with_silence
 from reconcile.trace import Stations
@@ -23,6 +23,8 @@ class Cause:
 
 
 CAUSES = (
+    Cause("repository_damaged", "a check could not have it back from any snapshot"),
+    Cause("source_altered", "a check found other bytes on the source disk than were backed up"),
     Cause("unreadable_on_site", "the file could not be read on the source disk"),
     Cause("site_disk_purged", "an earlier look had it and no newer inventory has: it was deleted at the source"),
     Cause("vanished_before_backup", "the inventory has it, and the snapshot taken right behind it does not"),
@@ -68,6 +70,7 @@ def with_evidence(found: pl.DataFrame, trace: pl.LazyFrame, witnesses: Witnesses
     rows = _with_gone(rows, witnesses.gone)
     rows = _with_days(rows, witnesses)
     rows = _with_index(rows, witnesses)
+    rows = _with_damage(rows, witnesses.stations.damaged)
     rows = with_silence(rows, trace)
     rows = rows.with_columns(_held_at().alias("held_at"))
     return rows.with_columns(
@@ -182,6 +185,15 @@ def _with_index(rows: pl.DataFrame, witnesses: Witnesses) -> pl.DataFrame:
     return rows.with_columns(refused.alias("refused"), waits.alias("waits"))
 
 
+def _with_damage(rows: pl.DataFrame, damaged: pl.LazyFrame | None) -> pl.DataFrame:
+    """The rows with `snapshot_damaged` and `source_altered`: a check found it so."""
+    found = DAMAGED.empty() if damaged is None else damaged.collect()
+    for name, station in (("snapshot_damaged", "in_snapshot"), ("source_altered", "on_site")):
+        ids = found.filter(pl.col("station") == station)["recording_id"].implode()
+        rows = rows.with_columns(pl.col("recording_id").is_in(ids).fill_null(value=False).alias(name))
+    return rows
+
+
 _IS_INTACT = pl.col("content_ok").fill_null(value=True)
 _HAS_COPY = pl.col("restored").fill_null(value=False)
 _HAS_OBJECT = pl.col("published").fill_null(value=False)
@@ -227,6 +239,8 @@ def _cause() -> pl.Expr:
     is_unread = (pl.col("state") == "unreadable") & pl.col("kind").is_in(["recording_lost", "recording_undecodable"])
     is_proved = lost_at("published") & _HAS_COPY & _COPY_IS_SAME
     shown = {
+        "repository_damaged": lost_at("in_snapshot") & pl.col("snapshot_damaged"),
+        "source_altered": differs & pl.col("source_altered"),
         "unreadable_on_site": is_unread,
         "site_disk_purged": (is_nowhere_behind & pl.col("gone_since").is_not_null()) | (_IS_MISSING & is_elsewhere),
         "vanished_before_backup": is_nowhere_behind,

@@ -322,6 +322,41 @@ SNAPSHOTS = Frame(
     },
 )
 
+CHECKS = Frame(
+    "checks",
+    "one check of what is kept; `day` is the day on which it ran",
+    {
+        **_KEYS,
+        "kind": Column(pl.String, "what was looked at (reconcile.checks.KINDS)"),
+        "repository_year": Column(pl.Int32, "the year of the repository, of checks of one", nullable=True),
+        "share": Column(pl.Int32, "which share of all there is, from 1", nullable=True),
+        "shares": Column(pl.Int32, "shares that make a rotation; one is due a day", nullable=True),
+        "verdict": Column(pl.String, "sound or damaged; of locks removed"),
+        "looked_at": Column(pl.Int64, "recordings, objects, files, snapshots or locks looked at", nullable=True),
+        "bytes": Column(pl.Int64, "bytes read; null: restic does not tell", nullable=True),
+        "concerned": Column(pl.Int64, "recordings of which a copy was found damaged or gone"),
+        "said": Column(pl.String, "what was found: packs, snapshots, locks; empty where nothing was"),
+        "seconds": Column(pl.Float64, "how long it took"),
+        "checked_at": Column(INSTANT, "when it ended"),
+    },
+)
+
+DAMAGED = Frame(
+    "damaged",
+    "one copy of a recording that a check found damaged or gone; it stays until a check finds it sound",
+    {
+        **_KEYS,
+        "recording_id": Column(pl.String, "the recording"),
+        "station": Column(pl.String, "whose copy: on_site, in_snapshot or published"),
+        "repository_year": Column(pl.Int32, "the year of the repository, of a copy in a snapshot", nullable=True),
+        "path": Column(pl.String, "POSIX path below the root, percent-escaped without loss"),
+        "size": Column(pl.Int64, "bytes, as the inventory has them"),
+        "mtime": Column(INSTANT, "last change of the content, as the inventory has it"),
+        "reason": Column(pl.String, "unreachable: no snapshot can be read that has it; other_bytes; unreadable; gone"),
+        "found_at": Column(INSTANT, "when a check found it first"),
+    },
+)
+
 TRACE = Frame(
     "trace",
     "one recording with its call, or a call without a recording, or a recording without a call",
@@ -696,9 +731,9 @@ CARRIED = Frame(
 
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
-    REJECTED, UNINDEXED, UNTRACED, LISTENABLE, RUNS, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY,
-    FILE_TYPES, DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, HOLDS, HELD, REMOVALS, ERASED, LOCKED, MEASURED,
-    DISKS, CARRIED,
+    REJECTED, UNINDEXED, UNTRACED, LISTENABLE, RUNS, EXTRACTS, SNAPSHOTS, CHECKS, DAMAGED, TRACE, FINDINGS,
+    WAIVERS, SUMMARY, FILE_TYPES, DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, HOLDS, HELD, REMOVALS, ERASED,
+    LOCKED, MEASURED, DISKS, CARRIED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.
 GATHERED = (SUMMARY, FILE_TYPES, FINDINGS)

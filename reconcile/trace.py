@@ -9,8 +9,10 @@ from datetime import date
 
 import polars as pl
 
+from reconcile.checks import VERSION, sound_copies
 from reconcile.frames import (
     CALLS,
+    DAMAGED,
     INDEXED,
     INVENTORY,
     LISTING,
@@ -39,12 +41,14 @@ class Stations:
     """What was found at the stations behind the source disk; None: not looked at.
 
     Frames SNAPSHOT_FILES, RESTORED, LISTING and INDEXED; of several rows of a recording the newest counts.
+    `damaged` is DAMAGED: what checks have found out by reading the bytes themselves.
     """
 
     snapshot_files: pl.LazyFrame | None = None
     restored: pl.LazyFrame | None = None
     listing: pl.LazyFrame | None = None
     indexed: pl.LazyFrame | None = None
+    damaged: pl.LazyFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -254,8 +258,9 @@ def _with_stations(rows: pl.DataFrame, stations: Stations) -> pl.DataFrame:
     rows = rows.with_columns(
         *(unknown.alias(name) for name in STATIONS[2:]), restored_same=unknown, published_same=unknown
     )
+    damaged = _read(stations.damaged, DAMAGED) if stations.damaged is not None else DAMAGED.empty()
     if stations.snapshot_files is not None:
-        rows = _station_in_snapshot(rows, stations.snapshot_files)
+        rows = _station_in_snapshot(rows, sound_copies(stations.snapshot_files, damaged))
     if stations.restored is not None:
         rows = _station_restored(rows, stations.restored)
     if stations.listing is not None:
@@ -263,7 +268,8 @@ def _with_stations(rows: pl.DataFrame, stations: Stations) -> pl.DataFrame:
     if stations.indexed is not None:
         rows = _station_indexed(rows, stations.indexed)
     at_rest = has_file & (pl.col("state") != _MOVING)
-    same = pl.min_horizontal("restored_same", "published_same")
+    rows = _with_altered(rows, damaged)
+    same = pl.min_horizontal("restored_same", "published_same", ~pl.col("altered"))
     return rows.with_columns(
         *(pl.when(at_rest).then(name).alias(name) for name in ("in_snapshot", "restored", "published")),
         pl.when(at_rest).then(same).alias("content_ok"),
@@ -278,6 +284,15 @@ def _read(found: pl.LazyFrame, contract: Frame) -> pl.DataFrame:
 def _beside(rows: pl.DataFrame, of_rows: list[str], found: pl.DataFrame, on: str) -> pl.DataFrame:
     """For each row, in their order, these columns of it beside what was `found` of it."""
     return rows.select(on, *of_rows).join(found, on=on, how="left", maintain_order="left")
+
+
+def _with_altered(rows: pl.DataFrame, damaged: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `altered`, true where a check found other bytes at the source or in the object; else null."""
+    found = damaged.filter((pl.col("station") != "in_snapshot") & (pl.col("reason") != "gone"))
+    if found.is_empty():
+        return rows.with_columns(altered=pl.lit(None, pl.Boolean))
+    versions = found.select(*VERSION).unique().with_columns(altered=pl.lit(value=True))
+    return rows.join(versions, on=VERSION, how="left", maintain_order="left")
 
 
 def _station_in_snapshot(rows: pl.DataFrame, snapshot_files: pl.LazyFrame) -> pl.DataFrame:

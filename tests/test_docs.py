@@ -46,6 +46,7 @@ def pages() -> dict[str, str]:
         "listen.md",
         "metrics.md",
         "cli.md",
+        "capacity.md",
     ],
 )
 def test_a_generated_page_says_what_the_code_says(pages: dict[str, str], name: str) -> None:

@@ -190,6 +190,7 @@ def test_prefect_reads_the_deployments() -> None:
         "reconcile",
         "drill",
         "inspect",
+        "maintain",
         "retain",
     ]
     assert model.prefect_version == locked()["prefect"]

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import polars as pl
 import typer
+from capacity_page import capacity_page
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -54,6 +55,7 @@ def pages() -> dict[str, str]:
         "packs.schema.json": schema(PackSettings, "A pack of voxkeep export"),
         "metrics.md": metrics_page(),
         "cli.md": cli_page(),
+        "capacity.md": capacity_page(GENERATED),
     }
 
 

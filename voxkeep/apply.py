@@ -127,6 +127,8 @@ def _business(settings: Settings) -> Business:
         lookback_days=settings.lookback_days,
         quiet_period_seconds=settings.quiet_period_seconds,
         backup_due_hours=settings.backup_due_hours,
+        check_days=settings.check_days,
+        spot_check_files=settings.spot_check_files,
         coverage_target=settings.coverage_target,
         expected=settings.expectations.model_dump(mode="json"),
         inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),

@@ -21,13 +21,14 @@ from flows.backup import backup
 from flows.drill import drill
 from flows.ingest import ingest, turn
 from flows.inspection import inspect
+from flows.maintain import maintain
 from flows.notice import notice
 from flows.reconciliation import reconcile
 from flows.retention import retain
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
-_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, reconcile, retain, notice)
+_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, maintain, reconcile, retain, notice)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup and drill of each site with a worker; ingest, reconcile, inspect, retain and notice of the business."""
+    """Backup of each site with a worker and drill of each; all other flows once for the business."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -82,6 +83,7 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
             for site in settings.sites
         ),
         Wanted(inspect, name, CENTRAL, ours, {"business": name}, when.inspect, settings.time_zone),
+        Wanted(maintain, name, CENTRAL, ours, {"business": name}, when.maintain, settings.time_zone),
         Wanted(retain, name, CENTRAL, ours, {"business": name}, when.retain, settings.time_zone),
         Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
     ]

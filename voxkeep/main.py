@@ -26,6 +26,8 @@ FLOWS = {
     "ingest": "ingest",
     "reconcile": "reconciliation",
     "reindex": "reindex",
+    "maintain": "maintain",
+    "rebuild": "rebuild",
     "certify": "certify",
     "waive": "waive",
     "export": "export",
@@ -482,6 +484,37 @@ def index_(
     result = _run_flow("reindex", home, {"business": business, "site": site})
     _show_result(result, json=json)
     raise typer.Exit(INCOMPLETE if result["rejected"] else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep maintain meituan[/]")
+def maintain(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    day: Day = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Check what is kept: repositories, snapshots, published recordings; today's share, and what was damaged before.
+
+    Exit code 0: all that was looked at is sound; 1: something is damaged; 2: it could not run.
+    """
+    result = _run_flow("maintain", home, {"business": business, "site": site, "day": _one_day(day)})
+    _show_result(result, json=json)
+    raise typer.Exit(INCOMPLETE if result["damaged"] or result["recordings_damaged"] else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep rebuild meituan[/]")
+def rebuild(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Site = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Make catalog, call index and published recordings anew from the repositories alone, after they were lost.
+
+    What is still there is kept, nothing is published twice. What people decided (waivers, holds) cannot come back.
+    """
+    _show_result(_run_flow("rebuild", home, {"business": business, "site": site}), json=json)
 
 
 @app.command(epilog="Example: [bold]voxkeep waive meituan 3f1c09ab27de4410 --until 2021-06-30 --reason 'disk burnt'[/]")

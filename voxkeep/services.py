@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect.blocks.core import Block
@@ -29,7 +30,7 @@ from blocks.saved import load, load_index
 from blocks.signature import Key
 from blocks.step import Step
 from blocks.store import ObjectStore
-from voxkeep.settings import S3, Elasticsearch, Settings
+from voxkeep.settings import S3, Elasticsearch, OtherPlace, Settings, Site
 
 
 def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
@@ -42,8 +43,9 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
         return [*_in_s3(settings, settings.s3, passwords), (name, _index(settings))]
     storage, guard = Path(settings.storage), _guard(settings)
     repositories = [
-        (f"{name}--{site}{role}", Repository(location=location, password=passwords[site]))
+        (f"{name}--{site}{role}", Repository(location=location, **access | _only_here(location, found)))
         for site, found in settings.sites.items()
+        for access in [_access(site, found, passwords)]
         for role, location in _roles(found.repository, str(_folder(settings, site)))
     ]
     return [
@@ -55,9 +57,9 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
         (name, RetainedStore(url=str(storage / "bucket" / f"{name}-audio"), guard=guard)),
         *(
             (f"{name}--{site}", RetainedRepository(
-                location=str(_folder(settings, site)), password=passwords[site], site=site, guard=guard,
+                location=str(_folder(settings, site)), site=site, guard=guard, **_access(site, found, passwords),
             ))
-            for site in settings.sites
+            for site, found in settings.sites.items()
         ),
     ]  # fmt: skip
 
@@ -86,6 +88,11 @@ def _roles(disk: str | None, central: str) -> list[tuple[str, str]]:
     """Role and location of each repository of a site: to back up, to restore, and to carry in where it has a disk."""
     carried = [("--carry", central)] if disk else []
     return [("", disk or central), ("--restore", central), *carried]
+
+
+def _only_here(location: str, site: Site) -> dict[str, Any]:
+    """A disk has all its years on it, wherever the centre keeps its own."""
+    return {"elsewhere": None} if location == site.repository else {}
 
 
 def _folder(settings: Settings, site: str) -> Path:
@@ -120,22 +127,19 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
     ]
     restore = _restore_key(settings)
     for site, found in settings.sites.items():
-        document, password = f"{name}--{site}", passwords[site]
+        document, access = f"{name}--{site}", _access(site, found, passwords)
         location = f"s3:{s3.endpoint}/{name}/restic/{site}"
         if found.repository:
-            blocks.append((document, Repository(location=found.repository, password=password)))
+            blocks.append((document, Repository(location=found.repository, password=passwords[site])))
         writer = _writer(settings, site)
         key = _key(Repository, writer, f"{name}.site.{site}")
         blocks += [
-            (writer, Repository(location=location, password=password, region=s3.region, **_both(key))),
-            (
-                f"{document}--restore",
-                Repository(location=location, password=password, region=s3.region, **_both(restore)),
-            ),
+            (writer, Repository(location=location, region=s3.region, **access, **_both(key))),
+            (f"{document}--restore", Repository(location=location, region=s3.region, **access, **_both(restore))),
             (
                 document,
                 RetainedRepository(
-                    location=location, password=password, region=s3.region, site=site, guard=guard, **_both(retain)
+                    location=location, region=s3.region, site=site, guard=guard, **access, **_both(retain)
                 ),
             ),
         ]
@@ -172,6 +176,18 @@ def _guard(settings: Settings) -> Guard:
 def _floor(span: str) -> Floor:
     count = int(span[:-1])
     return Floor(years=count) if span.endswith("y") else Floor(days=count)
+
+
+def _access(name: str, site: Site, passwords: dict[str, SecretStr]) -> dict[str, Any]:
+    """What both blocks of a site's repositories have in common: the password, and the years that lie elsewhere."""
+    places = {year: _plain(f"{name} {year}", place) for year, place in site.elsewhere.items()}
+    return {"password": passwords[name], "elsewhere": SecretDict(places) if places else None}
+
+
+def _plain(name: str, place: OtherPlace) -> dict[str, str]:
+    keys = {"access_key": place.access_key, "secret_key": place.secret_key}
+    fetched = {key: secret.fetch(f"{key} of {name}") for key, secret in keys.items() if secret}
+    return {"location": place.location, "region": place.region, **fetched}
 
 
 def _both(key: Key) -> dict[str, SecretStr]:

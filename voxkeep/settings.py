@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -24,6 +24,7 @@ from voxkeep.settings_mistakes import Content, read_model, refusal
 # Single hyphens only, so that `<business>--<site>` names one block and no other.
 _NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 BusinessName = Annotated[str, StringConstraints(pattern=_NAME, min_length=3, max_length=57)]
+Year = Annotated[str, StringConstraints(pattern="^[0-9]{4}$")]
 SiteName = Annotated[str, StringConstraints(pattern=_NAME, max_length=40)]
 
 
@@ -32,6 +33,18 @@ Stage = Literal["backup", "ingest", "reconcile"]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class OtherPlace(_Strict):
+    """Where the repository of one year lies, when it is not with the site's others."""
+
+    location: str = Field(
+        pattern="^(/|s3:https?://)",
+        description="Folder, or s3:http://host:9000/bucket/prefix, in which the year's repository is a folder.",
+    )
+    access_key: Secret | None = Field(None, description="Access key, where it is S3.")
+    secret_key: Secret | None = Field(None, description="Secret key, where it is S3.")
+    region: str = Field("us-east-1", description="Region, where it is S3.")
 
 
 class Site(_Strict):
@@ -53,6 +66,10 @@ class Site(_Strict):
         "centre (docs/carry.md); otherwise they are centrally kept.",
     )
     carry: Carrying = Field(default_factory=Carrying, description="How long the disks of a site may be away.")
+    elsewhere: dict[Year, OtherPlace] = Field(
+        default_factory=dict,
+        description="Year, in quotes: where its repository lies, when not with the others; moved, or on a new cluster.",
+    )
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
     timetable: Timetable | None = Field(
         None, description="When this site may back up, and how fast it may send; the business's, where not given."
@@ -122,6 +139,7 @@ class Schedules(_Strict):
     reconcile: str = Field("30 7 * * *", description="Reconciliation and report.")
     drill: str = Field("0 3 1 * *", description="Restore drill of each site.")
     retain: str = Field("30 3 * * *", description="Removal of what has been kept for its time; locks, and holds.")
+    maintain: str = Field("0 4 * * *", description="Checks of what is kept.")
     inspect: str = Field(
         "0 8-18 * * *", description="The daily inspection: the first run of a day opens it, later ones remind."
     )
@@ -190,6 +208,16 @@ class Settings(_Strict):
     )
     timetable: Timetable = Field(
         default_factory=Timetable, description="When sites may back up, and how fast they may send."
+    )
+    check_days: int = Field(
+        30,
+        strict=True,
+        ge=1,
+        le=256,
+        description="Days in which the checks read every pack of the repositories and every published recording.",
+    )
+    spot_check_files: int = Field(
+        50, strict=True, ge=0, le=100_000, description="Recordings on the source disk that each backup hashes again."
     )
     coverage_target: float = Field(0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete.")
     expectations: Expected = Field(
@@ -284,6 +312,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 "password": _absolute_secret(site.password, folder),
                 "database": _absolute_secret(site.database, folder) if site.database else None,
                 "pings": {stage: _absolute_secret(secret, folder) for stage, secret in site.pings.items()},
+                "elsewhere": {year: _absolute_secrets(place, folder) for year, place in site.elsewhere.items()},
             }
         )
         for name, site in settings.sites.items()
@@ -295,13 +324,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     alerts = {route: _absolute_secret(secret, folder) for route, secret in settings.alerts.items()}
     answering = {route: _absolute_secret(secret, folder) for route, secret in settings.inspection.escalate_to.items()}
     services = {
-        name: section.model_copy(
-            update={
-                field: _absolute_secret(secret, folder)
-                for field in type(section).model_fields
-                if isinstance(secret := getattr(section, field), Secret)
-            }
-        )
+        name: _absolute_secrets(section, folder)
         for name in ("s3", "elasticsearch")
         if (section := getattr(settings, name))
     }
@@ -314,6 +337,17 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             **services,
         }
     )  # fmt: skip
+
+
+Section = TypeVar("Section", bound=_Strict)
+
+
+def _absolute_secrets(section: Section, folder: Path) -> Section:
+    """The section with the files of its secrets absolute."""
+    fields = {name: getattr(section, name) for name in type(section).model_fields}
+    return section.model_copy(
+        update={name: _absolute_secret(found, folder) for name, found in fields.items() if isinstance(found, Secret)}
+    )
 
 
 def _absolute_secret(secret: Secret, folder: Path) -> Secret:

@@ -2,6 +2,7 @@
 
 from reconcile.report.brief import render_brief
 from reconcile.report.certificate import render_certificate
+from reconcile.report.checks import say_checks
 from reconcile.report.coverage import calendar_days
 from reconcile.report.data import CHECKED, ReportData, open_findings, with_age
 from reconcile.report.drill import drill_brief, render_drill
@@ -32,5 +33,6 @@ __all__ = [
     "render_page",
     "render_workbook",
     "say",
+    "say_checks",
     "with_age",
 ]

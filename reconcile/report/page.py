@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from reconcile.report import charts
 from reconcile.report.brief import verdict
 from reconcile.report.changes import changes
+from reconcile.report.checks import last_checks
 from reconcile.report.coverage import LEVELS, calendars, grid
 from reconcile.report.data import (
     ReportData,
@@ -67,6 +68,7 @@ def render_page(data: ReportData, language: Language) -> str:
             held=lambda row: both(lambda spoken: _held(row, data, spoken)),
             open_total=is_open.height,
             waived=waived_findings(data).head(TOP).to_dicts(),
+            checks=last_checks(data.checks),
             unmet=data.expectations.filter(~pl.col("success")).to_dicts(),
             types=_types(data),
             lengths=lengths(data),
