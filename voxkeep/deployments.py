@@ -19,16 +19,20 @@ from prefect.utilities.callables import parameter_schema
 from blocks.step import Action, Step
 from flows.backup import backup
 from flows.drill import drill
+from flows.export import export
 from flows.ingest import ingest, turn
 from flows.inspection import inspect
 from flows.maintain import maintain
 from flows.notice import notice
 from flows.reconciliation import reconcile
 from flows.retention import retain
+from flows.retrieve import retrieve
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
-_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, maintain, reconcile, retain, notice)
+_FLOWS: tuple[Flow[..., Any], ...] = (
+    backup, drill, ingest, inspect, maintain, reconcile, retain, notice, export, retrieve,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup of each site with a worker and drill of each; all other flows once for the business."""
+    """Backup of each site with a worker, drill of each; at the centre all else, some of it on demand only."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -85,7 +89,10 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
         Wanted(inspect, name, CENTRAL, ours, {"business": name}, when.inspect, settings.time_zone),
         Wanted(maintain, name, CENTRAL, ours, {"business": name}, when.maintain, settings.time_zone),
         Wanted(retain, name, CENTRAL, ours, {"business": name}, when.retain, settings.time_zone),
-        Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
+        *(
+            Wanted(flow, name, CENTRAL, ours, {"business": name}, None, settings.time_zone)
+            for flow in (notice, export, retrieve)
+        ),
     ]
 
 
