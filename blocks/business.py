@@ -7,6 +7,8 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.exports import exports_folder, lock_file
+
 # The folder whose name tells a snapshot's staging folder from its recordings root, for ever.
 STAGING = "voxkeep-staging"
 
@@ -104,8 +106,8 @@ class Business(Block):
 
     def exports(self, pack: str) -> Path:
         """The folder of all exports of one pack."""
-        return Path(self.storage) / "exports" / self.business / pack
+        return exports_folder(Path(self.storage), self.business, pack)
 
     def lock(self, what: str) -> Path:
         """The lock file of one kind of work."""
-        return Path(self.storage) / "locks" / f"{self.business}-{what}.lock"
+        return lock_file(Path(self.storage), self.business, what)

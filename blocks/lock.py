@@ -40,6 +40,18 @@ def exclusive(file: Path, what: str, deadline_seconds: float = 600.0) -> Iterato
         yield
 
 
+def is_held(file: Path) -> bool:
+    """Whether somebody holds the lock `file` right now."""
+    try:
+        with file.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def in_turn(limit: str | None, what: str, deadline_seconds: float = 600.0) -> Iterator[None]:
     """Hold the one slot of Prefect's concurrency limit `limit` while the body runs; None: nothing to wait for.

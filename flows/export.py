@@ -21,13 +21,16 @@ from blocks.archive import hashes, make_bag, zip_folder
 from blocks.business import Business
 from blocks.delivery import Delivery
 from blocks.errors import PermanentError, SettingsError
+from blocks.exports import export_progress
 from blocks.lock import exclusive
+from blocks.progress import Tell
 from blocks.saved import load
 from blocks.store import ObjectStore
 from blocks.transcode import transcode
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between
 from flows.ingest import Centre, documents_by_day, load_centre, together
+from flows.on_record import on_record
 from reconcile.frames import LISTING, NOTES, SENT, SUMMARY
 from reconcile.pack import Pack
 from reconcile.pack_files import named, parts, table
@@ -72,18 +75,28 @@ def export(
     wanted = _pack(settings, pack)
     delivery = load(Delivery, f"{business}--{pack}")
     centres = [load_centre(settings, name) for name in settings.sites]
-    with exclusive(settings.lock(f"export-{pack}"), f"export {business}/{pack}"):
+    does = "check" if dry_run else "again" if resend else "send"
+    on_record(business, "packs", pack, do=does, since=str(since), until=str(until))
+    with (
+        exclusive(settings.lock(f"export-{pack}"), f"export {business}/{pack}"),
+        export_progress(Path(settings.storage), business, pack, (since, until)).telling(does) as (tell, outcome),
+    ):
         known = [_read_export(folder) for folder in _folders(settings, wanted, since, until)]
         if resend:
-            return _told(wanted, [_send_again(export, delivery) for export in known if export.receipt.is_file()])
+            again = [_send_again(export, delivery) for export in known if export.receipt.is_file()]
+            outcome.update(_told(wanted, again))
+            return outcome
         begun = [export for export in known if not export.receipt.is_file()]
         if not begun or dry_run:
+            tell("select", 0, 1)
             made = select(centres, wanted, since, until)
             if dry_run:
-                return _would_send(wanted, made)
+                outcome.update(_would_send(wanted, made))
+                return outcome
             _refuse_problems(wanted, made)
             begun = _begin(settings, wanted, (since, until), made, len(known))
-        return _told(wanted, [send(export, centres, delivery) for export in begun])
+        outcome.update(_told(wanted, [send(export, centres, delivery, tell) for export in begun]))
+        return outcome
 
 
 def _pack(settings: Business, pack: str) -> Pack:
@@ -195,13 +208,14 @@ def _begin(settings: Business, pack: Pack, period: tuple[date, date], made: Pack
 
 
 @task(name="send", cache_policy=NO_CACHE)
-def send(export: Export, centres: list[Centre], delivery: Delivery) -> dict[str, Any]:
+def send(export: Export, centres: list[Centre], delivery: Delivery, tell: Tell) -> dict[str, Any]:
     """Make, deliver and record each part that was not recorded yet; returns the receipt."""
     rows = export.rows()
     numbers = rows["part"].unique().sort().to_list()
     move = show_progress(f"{export.business}-{export.pack.pack}")
     done = []
     for number in numbers:
+        tell("send", number - 1, len(numbers))
         record = export.folder / f"{number:03}.json"
         if not record.is_file():
             part = _made(export, rows.filter(pl.col("part") == number), number, centres[0].store, delivery)

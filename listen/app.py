@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from blocks.errors import PermanentError, VoxkeepError
-from listen import audit, calls, hear, login, people
+from listen import audit, calls, hear, login, packs, people, retrievals
 from listen.house import House
 from listen.security import Guard, headers, origin
 from listen.sounds import DamagedError
@@ -28,7 +28,7 @@ def make_app(house: House) -> FastAPI:
     """The page as an ASGI app."""
     app = FastAPI(title="voxkeep listen", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.house = house
-    for module in (login, calls, hear, audit, people):
+    for module in (login, calls, hear, retrievals, packs, audit, people):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=_STATIC), "static")
     app.add_api_route("/health", lambda: {"status": "ok"})

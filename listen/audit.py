@@ -17,8 +17,8 @@ PAGE = 50
 MOST_SCANNED = 20_000
 _TOKEN_SECONDS = 12 * 3600
 SHOWN_ACTIONS = (
-    "search", "open", "play", "unmask", "download", "export", "packs", "audit", "login", "login_failed", "logout",
-    "password", "refused", "account_added", "account_changed", "account_reset",
+    "search", "open", "play", "unmask", "download", "export", "retrieve", "packs", "audit", "login", "login_failed",
+    "logout", "password", "refused", "account_added", "account_changed", "account_reset",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def home(visit: Visiting) -> Response:
 
 def first_page(person: Person) -> str:
     """Where somebody begins."""
-    pages = {"search": "/calls", "audit": "/audit", "accounts": "/accounts"}
+    pages = {"search": "/calls", "packs": "/packs", "audit": "/audit", "accounts": "/accounts"}
     return next((page for action, page in pages.items() if person.may(action)), "/nothing")
 
 

@@ -45,6 +45,8 @@ def _environment() -> Environment:
         "size": size,
         "short": lambda text: str(text)[:_SHORT_HASH],
         "breakable": _breakable,
+        "instant": datetime.fromisoformat,
+        "sum_of": lambda rows, name: sum(len(row[name]) for row in rows),
         "thousands": lambda count: f"{int(count):,}",
     }
     environment.filters.update(filters)

@@ -21,6 +21,7 @@ ACTIONS = (
     Action("unmask", "see the whole numbers of one call"),
     Action("download", "save a recording's original bytes"),
     Action("export", "save a list of calls with whole numbers"),
+    Action("retrieve", "take along the recordings of a list of numbers, calls or cases, as one ZIP file"),
     Action("packs", "make, check and send bank packs"),
     Action("audit", "read the audit trail", of_business=False),
     Action("accounts", "make, change and disable accounts", of_business=False),
@@ -29,7 +30,7 @@ ACTIONS = (
 # Role: what it may do; a person with several may do what any of them may.
 ROLES: dict[str, frozenset[str]] = {
     "listener": frozenset({"search", "open", "play"}),
-    "supervisor": frozenset({"search", "open", "play", "unmask", "download", "export"}),
+    "supervisor": frozenset({"search", "open", "play", "unmask", "download", "export", "retrieve"}),
     "liaison": frozenset({"packs"}),
     "auditor": frozenset({"audit"}),
     "administrator": frozenset({"accounts"}),

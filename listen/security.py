@@ -11,7 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reconcile.asked_list import MOST_BYTES as LIST_BYTES
+
 MOST_BYTES = 64 * 1024
+# Where a list may be uploaded; with what the form around it takes.
+UPLOADS = {"/retrievals": LIST_BYTES + MOST_BYTES}
 _MOST_REMEMBERED = 10_000
 
 
@@ -54,15 +58,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
         answer = self._with_headers(scope, send)
+        most = UPLOADS.get(scope["path"], MOST_BYTES)
         try:
             told = int(Headers(scope=scope).get("content-length") or 0)
         except ValueError:
-            told = MOST_BYTES + 1
-        if told > MOST_BYTES:
+            told = most + 1
+        if told > most:
             await PlainTextResponse("too large", 413)(scope, receive, answer)
             return
         try:
-            await self._app(scope, _bounded(receive), answer)
+            await self._app(scope, _bounded(receive, most), answer)
         except ClientDisconnect:
             await PlainTextResponse("too large", 413)(scope, receive, answer)
         except Exception as error:  # noqa: BLE001  # the last place where an answer without a trace can be given
@@ -83,7 +88,7 @@ class Guard:
         return sent
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int) -> Receive:
     """The request's messages; a body that goes on beyond the bound ends as if the browser had gone."""
     got = 0
 
@@ -91,7 +96,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal got
         message = await receive()
         got += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if got > MOST_BYTES else message
+        return {"type": "http.disconnect"} if got > most else message
 
     return received
 

@@ -2,14 +2,16 @@
 
 import hmac
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
 
 from blocks.trail import Entry, Row
 from listen.house import House, Office
@@ -17,6 +19,7 @@ from listen.masking import masked_text
 from listen.messages import LANGUAGES, Language
 from listen.pages import render
 from listen.roles import ACTIONS, Person
+from listen.security import UPLOADS
 
 # A session ends after so long without a request, and after so long in any case.
 IDLE_SECONDS, LONGEST_SECONDS = 3600, 12 * 3600
@@ -63,13 +66,22 @@ class Session:
         return {"sid": self.sid, "who": who, "epoch": self.epoch, "began": self.began, "seen": self.seen}
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a form."""
+
+    name: str
+    content: bytes
+
+
 class Visit:
     """One request, with everything that a page needs to answer it."""
 
-    def __init__(self, request: Request, house: House, form: dict[str, str]) -> None:
+    def __init__(self, request: Request, house: House, form: dict[str, str], file: Upload | None = None) -> None:
         self.request = request
         self.house = house
         self.form = form
+        self.file = file
         self.session = _session(request, house)
         self.language = _language(request)
 
@@ -88,6 +100,10 @@ class Visit:
     def address(self) -> str:
         """The network address that the request came from."""
         return self.request.client.host if self.request.client else ""
+
+    def today(self, zone: ZoneInfo) -> date:
+        """The day it is at a business."""
+        return datetime.now(UTC).astimezone(zone).date()
 
     def offices(self, action: str) -> dict[str, Office]:
         """The businesses for which this person may do this."""
@@ -170,8 +186,8 @@ async def visit_of(request: Request) -> Visit:
         ForgedError: it does not.
     """
     house: House = request.app.state.house
-    form = await _form(request) if request.method == "POST" else {}
-    visit = Visit(request, house, form)
+    form, file = await _form(request) if request.method == "POST" else ({}, None)
+    visit = Visit(request, house, form, file)
     request.state.visit = visit
     if request.method == "POST":
         given = form.get("csrf") or request.headers.get("x-csrf-token", "")
@@ -180,12 +196,27 @@ async def visit_of(request: Request) -> Visit:
     return visit
 
 
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form; of a field that comes several times, its values with commas between."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return {}
+async def _form(request: Request) -> tuple[dict[str, str], Upload | None]:
+    """The fields of a form, and its file; of a field that comes several times, its values with commas between."""
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data") and request.url.path in UPLOADS:
+        return await _form_with_file(request)
+    if not kind.startswith("application/x-www-form-urlencoded"):
+        return {}, None
     fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=200)
-    return {name: ",".join(values)[:_LONGEST_FIELD].strip() for name, values in fields.items()}
+    return {name: ",".join(values)[:_LONGEST_FIELD].strip() for name, values in fields.items()}, None
+
+
+async def _form_with_file(request: Request) -> tuple[dict[str, str], Upload | None]:
+    """The same of a form that may hold a file; what cannot be read is an empty form, which no page of ours sends."""
+    try:
+        async with request.form(max_files=1, max_fields=20, max_part_size=UPLOADS[request.url.path]) as fields:
+            texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+            files = [value for value in fields.values() if not isinstance(value, str)]
+            file = Upload(files[0].filename or "", await files[0].read()) if files else None
+    except HTTPException:
+        return {}, None
+    return texts, file if file and file.content else None
 
 
 def _session(request: Request, house: House) -> Session:

@@ -8,6 +8,7 @@ import polars as pl
 import xlsxwriter
 
 from reconcile.pack import File, Pack, Split
+from reconcile.spreadsheets import PLAIN
 
 _LINE_ENDS = {"crlf": "\r\n", "lf": "\n"}
 _WIDEST = 60
@@ -74,8 +75,7 @@ def _padded(pack: Pack, place: int, text: str) -> bytes:
 def _spreadsheet(pack: Pack, texts: pl.DataFrame, until: date) -> bytes:
     """What people open: a text is a text, never a formula or a link; a column with `decimals` holds numbers."""
     buffer = BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    book = xlsxwriter.Workbook(buffer, options)
+    book = xlsxwriter.Workbook(buffer, PLAIN)
     book.set_properties({"title": pack.title, "created": datetime.combine(until, time(), UTC).replace(tzinfo=None)})
     sheet = book.add_worksheet()
     bold = book.add_format({"bold": True, "bottom": 1, "bg_color": "#eef1f5"})

@@ -20,20 +20,25 @@ import uvicorn
 from numpy.typing import NDArray
 
 from blocks.catalog import Catalog
+from blocks.exports import exports_folder
 from blocks.index import DOCUMENT_SCHEMA, CatalogIndex
+from blocks.keys import derived
+from blocks.progress import Progress, Told
+from blocks.retrievals import Request, Retrieval, Retrievals
 from blocks.store import ObjectStore, Publication
 from blocks.trail import AuditTrail, Row
 from blocks.vault import Vault
 from listen.accounts import Account, Accounts, hashed
 from listen.app import make_app
-from listen.house import House, Office
-from listen.keys import derived
+from listen.house import Desk, House, Office
 from listen.provider import Provider
 from listen.roles import Person
 from listen.security import Rate
 from listen.visit import COOKIE, Session
 from reconcile.frames import TRACE
 from reconcile.ids import stable_id
+from reconcile.pack import Column, File, Pack
+from reconcile.retrieval import UNFOUND
 from reconcile.rules import NumberRules
 from voxkeep.sample_audio import recording as sample_recording
 
@@ -42,6 +47,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 KEY = b"the key of the installation of the tests"
 NUMBER = "15372388463"
 PASSWORD = "correct horse battery"
+PACK = "monthly"
 RATE = 8000
 
 
@@ -118,6 +124,17 @@ def published(store: ObjectStore, business: str, name: str, extension: str, cont
     return Recorded(document, content)
 
 
+class Waiting:
+    """Work that is asked for and that nobody does: the flow's name and its parameters."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def start(self, flow: str, parameters: dict[str, Any], progress: Progress) -> None:  # noqa: ARG002  # a protocol
+        """Write it down."""
+        self.asked.append((flow, parameters))
+
+
 class Page:
     """Two businesses, a call for each kind of recording, and a server that serves them."""
 
@@ -130,7 +147,8 @@ class Page:
         self.offices = {name: self._office(name) for name in ("shop", "bank")}
         self._digest = hashed(PASSWORD, "anybody")
         self.house = House(self.offices, self.accounts, self.trail, KEY, folder / "sounds", provider)
-        self.house.logins = self.house.searches = Rate(100_000, 60)
+        self.house.logins = self.house.searches = self.house.orders = Rate(100_000, 60)
+        self.house.work = self.work = Waiting()
         self.base = ""
 
     def _office(self, business: str) -> Office:
@@ -147,7 +165,10 @@ class Page:
         rows.append(self._call(business, 40, "none", None))
         index.replace(business, "cq", DAY, pl.DataFrame(rows, schema=DOCUMENT_SCHEMA))
         catalog.write("trace", business, "cq", DAY, self._trace(business, rows))
-        return Office(business, f"业务{business}", ZONE, {"cq": "重庆"}, NumberRules(), catalog, index, store)
+        return Office(
+            business, f"业务{business}", ZONE, {"cq": "重庆"}, NumberRules(), catalog, index, store, self.folder,
+            {PACK: Desk(a_pack(business), "sftp://bank.example/in")},
+        )  # fmt: skip
 
     def _call(self, business: str, place: int, name: str, recorded: Recorded | None) -> dict[str, Any]:
         started = datetime(2026, 3, 2, 2, tzinfo=UTC) + timedelta(minutes=place)
@@ -202,15 +223,62 @@ class Page:
 
     def start(self) -> uvicorn.Server:
         """Serve the page on a free port; ready when this returns."""
-        config = uvicorn.Config(
-            make_app(self.house), host="127.0.0.1", port=0, log_level="critical", access_log=False, server_header=False
-        )
-        server = uvicorn.Server(config)
-        threading.Thread(target=server.run, daemon=True).start()
-        while not server.started:
-            time.sleep(0.01)
-        self.base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server, self.base = served(self.house)
         return server
+
+
+def served(house: House) -> tuple[uvicorn.Server, str]:
+    """A server of this house's page on a free port, ready, and its address."""
+    config = uvicorn.Config(
+        make_app(house), host="127.0.0.1", port=0, log_level="critical", access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        time.sleep(0.01)
+    return server, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+def a_pack(business: str) -> Pack:
+    """A pack of this business."""
+    columns = [Column(name="通话", field="call_id")]
+    return Pack(pack=PACK, title=f"月报{business}", rows="calls", columns=columns, file=File(name="a.csv"))
+
+
+def sent(page: Page, business: str) -> str:
+    """The name of an export of the business's pack that was sent."""
+    folder = exports_folder(page.folder, business, PACK) / f"{DAY}--{DAY}.001"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [{"name": "a.csv", "bytes": 1, "sha256": "0" * 64, "at": "sftp://bank.example/in/a.csv"}]
+    receipt = {
+        "business": business, "pack": PACK, "title": "x", "since": str(DAY), "until": str(DAY), "rows": 7,
+        "recordings": 0, "delivered_to": "sftp://bank.example/in",
+        "parts": [{"files": files, "sent_at": "2026-03-03T02:00:00+00:00", "part": 1}],
+    }  # fmt: skip
+    (folder / "receipt.json").write_text(json.dumps(receipt))
+    return folder.name
+
+
+def retrieved(page: Page, business: str) -> Retrieval:
+    """A retrieval of the business that is done."""
+    request = Request(
+        business=business, by="zhuguan", entries=(NUMBER, "13900000000"), field="number", name="{call_id}"
+    )
+    made = Retrievals(page.folder, business)
+    found = next((one for one in made.newest() if one.is_over()), None) or made.ask(request)
+    absent = {"entry": 2, "asked": "13900000000", "reason": "no_call"}
+    pl.DataFrame([absent], schema=UNFOUND).write_parquet(found.absent)
+    found.result.write_bytes(f"{business}-result".encode())
+    outcome = {
+        "entries": 2,
+        "entries_found": 1,
+        "recordings": 16,
+        "bytes": 10,
+        "not_found": 1,
+        "reasons": {"no_call": 1},
+    }
+    found.progress.tell(Told("done", "retrieve", outcome=outcome))
+    return found
 
 
 def uid(business: str, name: str) -> str:

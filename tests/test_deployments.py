@@ -23,6 +23,8 @@ ALL_OURS = {
     "deployment drill/shop--one",
     "deployment inspect/shop",
     "deployment notice/shop",
+    "deployment export/shop",
+    "deployment retrieve/shop",
     "automation shop: ingest a new snapshot",
     "automation shop: backup overdue: one",
     "automation shop: a flow failed",
@@ -91,7 +93,7 @@ def test_a_site_without_network_has_no_worker(clean: Shop) -> None:
     sites["one"]["repository"] = "disk"
     clean.apply(**NIGHTLY, sites=sites)
     made = Counter(what.split()[0] for what in of_prefect(again(clean)))
-    assert made == {"work": 1, "concurrency": 1, "deployment": 5, "automation": 3}
+    assert made == {"work": 1, "concurrency": 1, "deployment": 7, "automation": 3}
 
 
 def test_a_site_that_is_taken_out_no_longer_runs_and_loses_nothing(clean: Shop) -> None:
@@ -115,6 +117,8 @@ def test_the_entrypoints_are_module_paths(clean: Shop) -> None:
         "flows.inspection.inspect",
         "flows.reconciliation.reconcile",
         "flows.notice.notice",
+        "flows.export.export",
+        "flows.retrieve.retrieve",
     }
 
 

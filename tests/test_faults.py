@@ -17,7 +17,7 @@ from flows.ingest import ingest
 KILLED_RUN = """
 import importlib, os, signal, sys
 from datetime import date
-module, name, nth, flow, arguments = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:]
+module, name, nth, flow, business, *arguments = sys.argv[1:]
 owner = importlib.import_module(module)
 for part in name.split(".")[:-1]:
     owner = getattr(owner, part)
@@ -26,7 +26,7 @@ real, times = getattr(owner, name), [0]
 
 def deadly(*given, **named):
     times[0] += 1
-    if times[0] == nth:
+    if times[0] == int(nth):
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given, **named)
 
@@ -36,7 +36,7 @@ if hasattr(real, "fn"):  # a task of Prefect
 else:
     setattr(owner, name, deadly)
 run = getattr(importlib.import_module(f"flows.{flow}"), flow)
-run("shop", *[date.fromisoformat(text) if text[:2] == "20" else text for text in arguments])
+run(business, *[date.fromisoformat(text) if text[:2] == "20" else text for text in arguments])
 """
 
 # Those that are marked are between the same two writes as another: `make test-long` has them, too.
@@ -67,12 +67,12 @@ INGEST_POINTS = [
 ]
 
 
-def run_and_die(point: tuple[str, str, int], flow: str, *arguments: str) -> None:
+def run_and_die(point: tuple[str, str, int], flow: str, *arguments: str, business: str = "shop") -> None:
     """Run the flow in a process of its own that kills itself at this point."""
     server = {"PREFECT_API_URL": str(get_current_settings().api.url), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
     module, name, nth = point
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_RUN, module, name, str(nth), flow, *arguments],
+        [sys.executable, "-c", KILLED_RUN, module, name, str(nth), flow, business, *arguments],
         env=os.environ | server,
         capture_output=True,
         text=True,

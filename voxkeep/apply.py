@@ -21,6 +21,7 @@ from blocks.signing import Signer
 from blocks.source import SourceDatabase
 from blocks.step import Action, Step
 from blocks.store import ObjectStore
+from voxkeep.audit_trail import log_steps
 from voxkeep.automations import automation_steps
 from voxkeep.deployments import deployment_steps
 from voxkeep.pack_settings import PackSettings, load_pack
@@ -51,7 +52,7 @@ def _go_through(settings: Settings, home: Path, *, really: bool) -> dict[str, st
     outcome = {}
     # One connection for all: Prefect would make a client, with all certificates of this machine, for each of its calls.
     with SyncClientContext.get_or_create(), ExitStack() as clients:
-        for step in _steps(settings, clients):
+        for step in _steps(settings, home, clients):
             if really and step.action != "unchanged":
                 step.do()
             outcome[step.what] = DONE[step.action] if really else step.action
@@ -60,11 +61,12 @@ def _go_through(settings: Settings, home: Path, *, really: bool) -> dict[str, st
     return outcome
 
 
-def _steps(settings: Settings, clients: ExitStack) -> Iterator[Step]:
+def _steps(settings: Settings, home: Path, clients: ExitStack) -> Iterator[Step]:
     """Everything in the order in which one thing needs the other; keys are saved before a service knows them."""
     blocks = blocks_of(settings)
     for reference, block in blocks.items():
         yield _block_step(reference, block)
+    yield from log_steps(settings, home)
     yield from service_steps(settings, blocks)
     if settings.schedules:
         client = clients.enter_context(get_client(sync_client=True))

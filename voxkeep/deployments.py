@@ -19,14 +19,16 @@ from prefect.utilities.callables import parameter_schema
 from blocks.step import Action, Step
 from flows.backup import backup
 from flows.drill import drill
+from flows.export import export
 from flows.ingest import ingest, turn
 from flows.inspection import inspect
 from flows.notice import notice
 from flows.reconciliation import reconcile
+from flows.retrieve import retrieve
 from voxkeep.settings import Settings
 
 CENTRAL = "central"
-_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, reconcile, notice)
+_FLOWS: tuple[Flow[..., Any], ...] = (backup, drill, ingest, inspect, reconcile, notice, export, retrieve)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Wanted:
 
 
 def wanted_deployments(settings: Settings) -> list[Wanted]:
-    """Backup of each site with a worker and drill of each; ingest, reconcile, inspect and notice of the business."""
+    """Backup of each site with a worker, drill of each; at the centre all else, some of it on demand only."""
     name, when = settings.business, settings.schedules
     if when is None:
         return []
@@ -81,7 +83,10 @@ def wanted_deployments(settings: Settings) -> list[Wanted]:
             for site in settings.sites
         ),
         Wanted(inspect, name, CENTRAL, ours, {"business": name}, when.inspect, settings.time_zone),
-        Wanted(notice, name, CENTRAL, ours, {"business": name}, None, settings.time_zone),
+        *(
+            Wanted(flow, name, CENTRAL, ours, {"business": name}, None, settings.time_zone)
+            for flow in (notice, export, retrieve)
+        ),
     ]
 
 

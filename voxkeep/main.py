@@ -27,6 +27,7 @@ FLOWS = {
     "certify": "certify",
     "waive": "waive",
     "export": "export",
+    "retrieve": "retrieve",
     "drill": "drill",
     "restore": "recovery",
     "inspect": "inspection",
@@ -350,13 +351,13 @@ def audit(
     Exit code 0: it is whole; 1: it is not, and what was done to it is told; 2: it could not run.
     """
     use_home(home)
-    from voxkeep import listening  # noqa: PLC0415
+    from voxkeep.audit_trail import show_verified, verified_plain, verify_trail  # noqa: PLC0415
 
-    verified = listening.verify_trail(home, head, settings)
+    verified = verify_trail(home, head, settings)
     if json:
-        print_json(listening.verified_plain(verified))
+        print_json(verified_plain(verified))
     else:
-        out.print(listening.show_verified(verified))
+        out.print(show_verified(verified))
     raise typer.Exit(INCOMPLETE if verified.problems else COMPLETE)
 
 
@@ -546,12 +547,46 @@ def export(
         "resend": resend,
     }  # fmt: skip
     if not dry_run:
-        from voxkeep.listening import record_export  # noqa: PLC0415
+        from voxkeep.audit_trail import record  # noqa: PLC0415
 
-        record_export(home, business, pack, (since.date(), until.date()), again=resend)
+        period = {"since": str(since.date()), "until": str(until.date())}
+        record(home, "packs", business, pack, do="again" if resend else "send", **period)
     result = _run_flow("export", home, parameters)
     _show_result(result, json=json)
     raise typer.Exit(INCOMPLETE if result.get("problems") else COMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep retrieve meituan --list numbers.xlsx --out recordings.zip[/]")
+def retrieve(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    file: Annotated[Path, typer.Option("--list", help="Text, CSV or XLSX with an entry a line.")],
+    target: Annotated[Path, typer.Option("--out", help="The ZIP file to be made.")],
+    field: Annotated[
+        str, typer.Option("--by", help="What the entries are: number, call, or the name of an attribute.")
+    ] = "number",
+    since: Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="First business day.")] = None,
+    until: Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last business day.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="How recordings are named, e.g. {number}/{call_id}.{suffix}.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Write the index as CSV, not XLSX.")] = False,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Fetch the recordings of a list of numbers, calls or cases into one ZIP file, with an index.
+
+    The same command again goes on with what was interrupted. Exit code 0: everything was found; 1: some of it was
+    not, and the index tells why; 2: it could not run.
+    """
+    from voxkeep.retrieving import Asked, ask, deliver  # noqa: PLC0415
+
+    asked = Asked(file, field, _one_day(since), _one_day(until), name, "csv" if csv else "xlsx")
+    use_home(home)
+    retrieval = ask(home, business, asked)
+    result = _run_flow("retrieve", home, {"business": business, "request": retrieval.name})
+    deliver(retrieval, target)
+    _show_result(result | {"file": str(target)}, json=json)
+    raise typer.Exit(INCOMPLETE if result["not_found"] else COMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep status[/]")

@@ -11,7 +11,7 @@ from xlsxwriter.worksheet import Worksheet
 from reconcile.frames import FINDINGS, SUMMARY, WAIVERS
 from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
-from reconcile.spreadsheets import csv_for_people
+from reconcile.spreadsheets import PLAIN, csv_for_people
 
 _COLUMNS = (
     "severity", "kind", "status", "business", "site", "day", "subject", "expected", "actual", "lost_at", "cause",
@@ -44,13 +44,7 @@ def render_workbook(findings: pl.DataFrame, waivers: pl.DataFrame, summary: pl.D
     Findings with `age_days` (`with_age`) show it.
     """
     buffer = BytesIO()
-    options = {
-        "in_memory": True,
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-    }
-    book = xlsxwriter.Workbook(buffer, options)
+    book = xlsxwriter.Workbook(buffer, PLAIN)
     book.set_properties({"title": "voxkeep", "created": created.astimezone(UTC).replace(tzinfo=None)})
     _sheet(book, "findings", _readable(findings), _columns(findings))
     _sheet(book, "waivers", waivers.with_columns(_masked("reason")), list(WAIVERS.columns))
