@@ -208,7 +208,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "r_administrator": ("管理员", "Administrator"),
     # work that is done for somebody
     "retrievals": ("调取", "Retrieve"),
-    "packs": ("银行报送", "Bank packs"),
+    "packs": ("报送", "Packs"),
     "a_retrieve": ("批量调取", "retrieve"),
     "state_asked": ("等待开始", "waiting"),
     "state_running": ("进行中", "running"),
@@ -298,7 +298,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "last_sent": ("上次发送", "Sent last"),
     "never_sent": ("从未发送", "never"),
     "goes_to": ("送达", "Goes to"),
-    "stays": ("保存在本地", "stays here"),
+    "stays": ("保存在本地", "Stays here"),
     "content": ("内容", "Content"),
     "period": ("期间", "Period"),
     "check": ("检查", "Check"),

@@ -19,7 +19,7 @@ from reconcile.pack import Column, File, Pack, Recordings, template_literals
 from reconcile.pack_rows import KEYS, fields_of, pack_rows
 from reconcile.rules import NumberRules, Rules
 
-DEFAULT_NAME = "{number}/{started_at:%Y%m%d_%H%M%S}_{extension}_{call_id}.{suffix}"
+DEFAULT_NAME = "{number}/{started_at:%Y%m%d_%H%M%S}_{call_id}.{suffix}"
 # So many calls of one entry are more than anybody means.
 MOST_CALLS = 1000
 # Why something is not there: each with its Chinese and its English.
@@ -139,7 +139,7 @@ def _without(calls: pl.DataFrame, trace: pl.DataFrame) -> pl.DataFrame:
     )
     known = trace.group_by("site", "call_id").agg(
         pl.col("ambiguous").any(), pl.col("recording_id").is_not_null().any().alias("known"),
-        pl.col("expects_recording").fill_null(value=False).any(), pl.col("lost_at").drop_nulls().first(),
+        pl.col("expects_recording").fill_null(value=False).any(),
     )  # fmt: skip
     reason = (
         pl.when(pl.col("known").is_null()).then(pl.lit("not_traced"))
@@ -149,8 +149,8 @@ def _without(calls: pl.DataFrame, trace: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("not_expected"))
     )  # fmt: skip
     joined = silent.filter(pl.col("count") == 0).join(known, on=["site", "call_id"], how="left", maintain_order="left")
-    without_id = pl.lit(None, pl.String).alias("recording_id")
-    return joined.with_columns(reason.alias("reason"), without_id).match_to_schema(UNFOUND, extra_columns="ignore")
+    nothing = [pl.lit(None, pl.String).alias(name) for name in ("lost_at", "recording_id")]
+    return joined.with_columns(reason.alias("reason"), *nothing).match_to_schema(UNFOUND, extra_columns="ignore")
 
 
 def refused_files(rows: pl.DataFrame, reasons: dict[str, tuple[str, str | None]]) -> pl.DataFrame:

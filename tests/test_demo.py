@@ -218,3 +218,28 @@ def test_no_pack_is_sent_twice(demo: Demo, packs: dict[str, Path]) -> None:
     asked = [row for row in rows if row["action"] == "packs" and row["subject"] == PACKS[0]]
     assert sorted(row["actor"].partition(":")[0] for row in asked) == ["cli", "cli", "prefect", "prefect"]
     assert [path.name for path in packs[PACKS[0]].parents[1].iterdir()] == ["2021-01-30--2021-01-31.001"]
+
+
+def test_a_list_of_every_call_gives_every_recording_and_says_why_the_others_have_none(
+    demo: Demo, tmp_path: Path
+) -> None:
+    """The command, over the demo with all its faults: what is not in the ZIP file has a reason."""
+    found = json.loads(demo.program("find", "--since", "2021-01-30", "--all", "--json").out)["calls"]
+    listed = tmp_path / "calls.txt"
+    listed.write_text("\n".join(sorted({call["call_id"] for call in found})))
+    words = ("retrieve", "meituan", "--list", listed, "--by", "call", "--out", tmp_path / "all.zip", "--json")
+    first = demo.program(*words, "--name", "{day:%Y%m%d}/{call_id}.{suffix}")
+    assert first.code == 1, first.err
+    said = json.loads(first.out)
+    assert {"missing", "not_expected", "ambiguous"} <= set(said["reasons"])
+    hashes = {one["sha256"] for call in found for one in call["recordings"]}
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        taken = {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name[-5:] != ".xlsx"}
+    assert taken <= hashes
+    assert said["recordings"] + said["reasons"].get("lost", 0) + said["reasons"].get("damaged", 0) == len(
+        {one["recording_id"] for call in found for one in call["recordings"]}
+    )
+    assert said["entries"] == len(listed.read_text().split())
+    verified = demo.program("audit", "verify", "--json")
+    assert verified.code == 0, verified.out
+    assert demo.program("retrieve", "meituan", "--list", tmp_path / "none.txt", "--out", "x.zip").code == 2

@@ -157,6 +157,16 @@ def _same(one: AuditLog, other: AuditLog) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in AuditLog.model_fields)
 
 
+def reach(home: Path, business: str) -> None:
+    """Have a flow of this business that is about to run write into the trail of this home.
+
+    Raises:
+        SettingsError: there is no such business, or nobody has said where the trail lies.
+    """
+    remembered_business(home, business)
+    save_log(home, page_settings(home), known_businesses(home), business)
+
+
 def save_log(home: Path, settings: ListenSettings, businesses: dict[str, Settings], business: str) -> None:
     """Have the flows of this business write into the very trail that these settings name."""
     audit_log(home, settings, businesses).save(business, overwrite=True)

@@ -546,9 +546,11 @@ def export(
         "business": business, "pack": pack, "since": since.date(), "until": until.date(), "dry_run": dry_run,
         "resend": resend,
     }  # fmt: skip
-    if not dry_run:
-        from voxkeep.audit_trail import record  # noqa: PLC0415
+    use_home(home)
+    from voxkeep.audit_trail import reach, record  # noqa: PLC0415
 
+    reach(home, business)
+    if not dry_run:
         period = {"since": str(since.date()), "until": str(until.date())}
         record(home, "packs", business, pack, do="again" if resend else "send", **period)
     result = _run_flow("export", home, parameters)
@@ -578,10 +580,12 @@ def retrieve(
     The same command again goes on with what was interrupted. Exit code 0: everything was found; 1: some of it was
     not, and the index tells why; 2: it could not run.
     """
+    use_home(home)
+    from voxkeep.audit_trail import reach  # noqa: PLC0415
     from voxkeep.retrieving import Asked, ask, deliver  # noqa: PLC0415
 
     asked = Asked(file, field, _one_day(since), _one_day(until), name, "csv" if csv else "xlsx")
-    use_home(home)
+    reach(home, business)
     retrieval = ask(home, business, asked)
     result = _run_flow("retrieve", home, {"business": business, "request": retrieval.name})
     deliver(retrieval, target)
