@@ -44,7 +44,8 @@ def workbook(sheets: dict[str, pl.DataFrame], title: str) -> bytes:
             texts = values.cast(pl.String).fill_null("")
             sheet.write_string(0, place, values.name, bold)
             for line, text in enumerate(texts, start=1):
-                sheet.write_string(line, place, text)
+                if text:
+                    sheet.write_string(line, place, text)
             longest = max([len(values.name) * 2, *texts.head(200).str.len_chars()])
             sheet.set_column(place, place, min(longest + 2, _WIDEST))
         sheet.freeze_panes(1, 0)
