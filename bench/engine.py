@@ -73,35 +73,49 @@ def measured(command: list[str], good: int = 0) -> Figures:
     """What the process and its children take; `good` is its exit code."""
     began = time.perf_counter()
     process = subprocess.Popen(command)
-    peak = 0.0
+    memory = cpu = 0.0
     ended = threading.Event()
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal memory, cpu
         while not ended.wait(0.1):
-            peak = max(peak, held(process.pid))
+            memory, cpu = max(memory, held(process.pid)), max(cpu, used(process.pid))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    _, status, used = os.wait4(process.pid, 0)
+    code = process.wait()
     spent = time.perf_counter() - began
     ended.set()
     watcher.join()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != good:
-        sys.exit(f"{command}: exit code {process.returncode}")
-    return Figures(spent, used.ru_utime + used.ru_stime, peak)
+    if code != good:
+        sys.exit(f"{command}: exit code {code}")
+    return Figures(spent, cpu, memory)
 
 
 def held(process: int) -> float:
     """MiB held by a process and its children; what they share counts once (Linux' proportional set size)."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        below = children(process)
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     own = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
-    return own + sum(held(int(child)) for child in children)
+    return own + sum(map(held, below))
+
+
+def used(process: int) -> float:
+    """Seconds of CPU of a process and its children, those that have ended and were waited for included."""
+    try:
+        ticks = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
+        below = children(process)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") + sum(map(used, below))
+
+
+def children(process: int) -> list[int]:
+    """The children of its main thread, which begins all of them here."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def target(way: str) -> Path:
