@@ -165,7 +165,7 @@ def test_a_rule_that_is_broken_is_shown_by_row_and_nothing_can_be_sent(desk: Des
     assert tab.locator("form [value=send]").count() == 0
 
 
-@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("language", [pytest.param("zh", marks=pytest.mark.long), "en"])
 def test_the_pages_fit_a_telephone_and_every_field_has_a_name(desk: Desk, enter: Enter, language: str) -> None:
     tab = enter(f"both-{language}", "supervisor")
     account = desk.house.accounts.get(f"both-{language}")
