@@ -7,6 +7,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.carrying import Carrying
 from blocks.exports import exports_folder, lock_file
 
 # The folder whose name tells a snapshot's staging folder from its recordings root, for ever.
@@ -22,10 +23,18 @@ class SiteSettings(BaseModel):
     recordings: str = Field(description="Folder of the recordings at the site.")
     staging: str = Field(description="Folder at the site for extracts on their way into the snapshot.")
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
+    disk: str | None = Field(
+        None,
+        description="Folder of the repositories on a disk that is carried to the centre; None: there is a network.",
+    )
+    carry: Carrying = Field(default_factory=Carrying, description="How long its disks may be away.")
     sql: dict[str, str] = Field(default_factory=dict, description="Dataset: the SQL that extracts it.")
     dropped: dict[str, str] = Field(
         default_factory=dict,
         description="Dataset: the folder in which another system drops ready-made CSV files.",
+    )
+    timetable: dict[str, Any] = Field(
+        default_factory=dict, description="When it may back up and how fast it may send (reconcile.hours.Timetable)."
     )
     time_zones: dict[str, str] = Field(default_factory=dict, description="Dataset: time zone of its source's clock.")
     pings: list[str] = Field(default_factory=list, description="Stages of which a dead man's switch is told.")

@@ -3,6 +3,8 @@
 VoxkeepError            operation, subject, cause, remedy
 ├── SettingsError       what the user configured cannot work
 ├── TransientError      the same call may succeed later: network, lock, timeout
+│   ├── AbsentDiskError the disk of a site without network is not there, or another one is
+│   └── OutOfTimeError  the hours of the work are over; it goes on in the next
 ├── PermanentError      the same call fails again: wrong password, no such path, no space
 └── NotificationError   an alert could not be delivered
 """
@@ -25,6 +27,14 @@ class SettingsError(VoxkeepError):
 
 class TransientError(VoxkeepError):
     """The same call may succeed later."""
+
+
+class AbsentDiskError(TransientError):
+    """The disk of a site without network is not there, or another one is."""
+
+
+class OutOfTimeError(TransientError):
+    """The hours in which the work may be done are over; what was done stays done."""
 
 
 class PermanentError(VoxkeepError):

@@ -19,11 +19,12 @@ from obstore.store import S3Store
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from blocks.errors import PermanentError, SettingsError, TransientError
+from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError
 from blocks.paths import UNPRINTABLE, escape_path
 from blocks.restic import Call, run_restic
 
 NO_REPOSITORY = 10
+LOCKED = 11
 INCOMPLETE = 3
 FOLDERS_A_CALL = 400
 UNDECODABLE = "\ufffd"
@@ -38,6 +39,7 @@ SNAPSHOT_SCHEMA = pl.Schema(
         "paths": pl.List(pl.String),
         "tags": pl.List(pl.String),
         "ended_at": pl.Datetime("us", "UTC"),
+        "original": pl.String(),
     }
 )
 FILE_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": pl.Datetime("us", "UTC")})
@@ -67,6 +69,24 @@ class Restoring:
     only: tuple[bytes, ...] = ()
     cache: Path | None = None
     on_progress: Callable[[dict[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a backup goes: how fast it may send (None: as it can), when it is stopped (None: never), who hears of it."""
+
+    kib_per_second: int | None = None
+    stop_after_seconds: float | None = None
+    on_progress: Callable[[dict[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a call of restic differs from others: folder of its cache, when it is stopped, what it copies from."""
+
+    cache: Path | None = None
+    stop_after_seconds: float | None = None
+    source: "tuple[Repository, int] | None" = None
 
 
 class Repository(Block):
@@ -100,17 +120,44 @@ class Repository(Block):
         default=6 * 3600.0, gt=0, description="Longest time for one call of restic, in seconds."
     )
 
-    def create(self, year: int) -> bool:
+    def create(self, year: int, *, like: "tuple[Repository, int] | None" = None) -> bool:
         """Make the year's repository; False when it was there already.
+
+        It cuts large files as that of another place and year (`like`) does, so that what is copied from there, or
+        to there, is not kept twice.
 
         Raises:
             PermanentError: the site's folder is not there.
         """
-        if self._run(year, ["cat", "config", "--no-lock"], allowed=(0, NO_REPOSITORY)).code == 0:
+        if self.cutting(year):
             return False
         self._check_folder()
-        self._run(year, ["init", "--json"])
+        self._run(year, ["init", "--json", *(["--copy-chunker-params"] if like else [])], way=_Way(source=like))
         return True
+
+    def cutting(self, year: int) -> str | None:
+        """Where the year's repository cuts large files (restic's chunker polynomial); None where there is none.
+
+        Two that cut alike keep each part once, whichever it came from.
+        """
+        call = self._run(year, ["cat", "config", "--no-lock"], allowed=(0, NO_REPOSITORY))
+        return None if call.code == NO_REPOSITORY else str(json.loads(call.output)["chunker_polynomial"])
+
+    def check(self, year: int) -> None:
+        """Check that snapshots, index and packs fit together; nothing is written, and no pack is read.
+
+        Raises:
+            PermanentError: they do not.
+        """
+        self._run(year, ["check", "--no-lock"])
+
+    def copy_from(self, disk: "Repository", year: int, snapshot_ids: list[str]) -> None:
+        """Copy these snapshots of the year from a disk, which is only read; those that are here are left alone.
+
+        Each has a new id here, and its old one as `original`. What a killed run has copied is not copied again after
+        `keep_sent`.
+        """
+        self._run(year, ["copy", "--no-lock", "--compression", "off", *snapshot_ids], way=_Way(source=(disk, year)))
 
     def make_folder(self) -> None:
         """Make the site's folder, once, when the site is set up: where it is gone later, a disk is not mounted."""
@@ -201,7 +248,10 @@ class Repository(Block):
             return frozenset(found["path"].rpartition("/")[2] for page in pages for found in page)
 
     def snapshots(self, year: int) -> pl.DataFrame:
-        """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository."""
+        """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository.
+
+        `original` is the id under which one was first taken, where it was copied or rewritten since.
+        """
         call = self._run(year, ["snapshots", "--json", "--no-lock"], allowed=(0, NO_REPOSITORY))
         if call.code == NO_REPOSITORY:
             return SNAPSHOT_SCHEMA.to_frame()
@@ -213,6 +263,7 @@ class Repository(Block):
                 "paths": found["paths"],
                 "tags": found.get("tags") or [],
                 "ended_at": _instant(found.get("summary", {}).get("backup_end")),
+                "original": found.get("original"),
             }
             for found in json.loads(call.output or b"[]")
         ]
@@ -226,13 +277,17 @@ class Repository(Block):
         host: str,
         tags: list[str],
         parent: str | None = None,
-        on_progress: Callable[[dict[str, Any]], None] | None = None,
+        pace: Pace = Pace(),
     ) -> Backup:
         """Take one snapshot of the sources, uncompressed; the year's repository is made where there is none yet.
 
         A source file that could not be read makes it incomplete, which is told and not fatal.
+
+        Raises:
+            OutOfTimeError: it was stopped in time; what it has sent is not sent again by the next.
         """
         arguments: list[str | bytes] = ["backup", "--json", "--compression", "off", "--host", host]
+        arguments += ["--limit-upload", str(pace.kib_per_second)] if pace.kib_per_second else []
         arguments += [part for tag in tags for part in ("--tag", tag)]
         arguments += ["--parent", parent] if parent else []
         summary: dict[str, Any] = {}
@@ -241,14 +296,19 @@ class Repository(Block):
             message = json.loads(line) if line.startswith(b"{") else {}
             if message.get("message_type") == "summary":
                 summary.update(message)
-            elif message.get("message_type") == "status" and on_progress:
-                on_progress(message)
+            elif message.get("message_type") == "status" and pace.on_progress:
+                pace.on_progress(message)
 
         arguments += ["--", *(bytes(source) for source in sources)]
-        call = self._run(year, arguments, allowed=(0, INCOMPLETE, NO_REPOSITORY), on_line=hear)
-        if call.code == NO_REPOSITORY:
-            self.create(year)
-            call = self._run(year, arguments, allowed=(0, INCOMPLETE), on_line=hear)
+        way = _Way(stop_after_seconds=pace.stop_after_seconds)
+        try:
+            call = self._run(year, arguments, allowed=(0, INCOMPLETE, NO_REPOSITORY), on_line=hear, way=way)
+            if call.code == NO_REPOSITORY:
+                self.create(year)
+                call = self._run(year, arguments, allowed=(0, INCOMPLETE), on_line=hear, way=way)
+        except OutOfTimeError:
+            self.keep_sent(year)
+            raise
         return Backup(
             snapshot_id=summary["snapshot_id"],
             files_new=summary["files_new"],
@@ -257,6 +317,15 @@ class Repository(Block):
             complete=call.code == 0,
             complaint=call.complaint,
         )
+
+    def keep_sent(self, year: int) -> None:
+        """Enter into the index what a stopped or killed run has sent, so that the next one does not send it again.
+
+        restic itself does so every ten minutes only. A key that cannot delete leaves old parts of the index beside
+        the new (code 1), which is harmless; where others are at work (code 11) nothing is done. Locks of the dead go.
+        """
+        self._run(year, ["unlock"], allowed=(0, 1, NO_REPOSITORY))
+        self._run(year, ["repair", "index"], allowed=(0, 1, NO_REPOSITORY, LOCKED))
 
     def restore(
         self, year: int, snapshot_id: str, folder: Path | bytes, target: Path, how: Restoring | None = None
@@ -278,7 +347,7 @@ class Repository(Block):
             patterns.write(b"".join(b"/" + _literal(path) + b"\n" for path in how.only))
             patterns.flush()
             arguments += ["--include-file", patterns.name] if how.only else []
-            self._run(year, arguments, on_line=hear, cache=how.cache)
+            self._run(year, arguments, on_line=hear, way=_Way(cache=how.cache))
 
     def lock_times(self, year: int) -> list[datetime]:
         """When each lock of the year's repository was last refreshed; a run holds one, and a dead one leaves it."""
@@ -355,17 +424,21 @@ class Repository(Block):
         *,
         allowed: tuple[int, ...] = (0,),
         on_line: Callable[[bytes], None] | None = None,
-        cache: Path | None = None,
+        way: "_Way | None" = None,
     ) -> Call:
-        keys = {}
+        keys, way = {}, way or _Way()
+        if way.source:
+            other, of_year = way.source
+            keys["RESTIC_FROM_REPOSITORY"] = f"{other.location}/{of_year}"
+            keys["RESTIC_FROM_PASSWORD"] = other.password.get_secret_value()
         if not self._is_folder():
             self.years()
-            keys = {"AWS_DEFAULT_REGION": self.region}
+            keys["AWS_DEFAULT_REGION"] = self.region
             keys["AWS_ACCESS_KEY_ID"] = self.access_key.get_secret_value() if self.access_key else ""
             keys["AWS_SECRET_ACCESS_KEY"] = self.secret_key.get_secret_value() if self.secret_key else ""
         # A cache of a folder on this machine would only double what is read.
         caching: list[str | bytes] = ["--no-cache"] if self._is_folder() else []
-        caching = ["--cache-dir", bytes(cache)] if cache and not self._is_folder() else caching
+        caching = ["--cache-dir", bytes(way.cache)] if way.cache and not self._is_folder() else caching
         return run_restic(
             [*caching, *arguments],
             environment={
@@ -376,6 +449,7 @@ class Repository(Block):
             deadline_seconds=self.deadline_seconds,
             allowed=allowed,
             on_line=on_line,
+            stop_after_seconds=way.stop_after_seconds,
         )
 
 

@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import Any
 
-from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError, VoxkeepError
 
 OLDEST_VERSION = (0, 19, 1)
 # restic itself goes on for a quarter of an hour with a store that takes nothing.
@@ -90,6 +91,7 @@ def run_restic(
     deadline_seconds: float,
     allowed: tuple[int, ...] = (0,),
     on_line: Callable[[bytes], None] | None = None,
+    stop_after_seconds: float | None = None,
 ) -> Call:
     """The finished call of `restic <arguments>`.
 
@@ -97,6 +99,7 @@ def run_restic(
     `arguments`.
 
     Raises:
+        OutOfTimeError: it had not ended after `stop_after_seconds`, and was stopped cleanly.
         PermanentError, TransientError: restic ended with a code that is not in `allowed`, or ran too long.
     """
     repository = environment.get("RESTIC_REPOSITORY", "the repository")
@@ -109,7 +112,7 @@ def run_restic(
             env=_base_environment() | {"RESTIC_PROGRESS_FPS": PROGRESS_A_SECOND} | environment,
             start_new_session=True,
         )
-        watch = _Watch(process, deadline_seconds)
+        watch = _Watch(process, deadline_seconds, stop_after_seconds)
         try:
             if on_line and process.stdout:
                 for line in process.stdout:
@@ -121,6 +124,13 @@ def run_restic(
             for pipe in (process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
+        if watch.is_out_of_time and code not in allowed:
+            raise OutOfTimeError(
+                operation=f"run restic {os.fsdecode(arguments[0])}",
+                subject=repository,
+                cause=f"its time of {stop_after_seconds:.0f} s is over and it was stopped",
+                remedy="run it again when there is time: what is already there is not sent again",
+            )
         if watch.gave_up:
             raise TransientError(
                 operation=f"run restic {os.fsdecode(arguments[0])}",
@@ -138,11 +148,15 @@ def run_restic(
 class _Watch:
     """What watches a running restic: its complaints, its deadline, and how long a store has refused it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], deadline_seconds: float) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], deadline_seconds: float, stop_after_seconds: float | None
+    ) -> None:
         self.complaints: deque[str] = deque(maxlen=200)
         self.gave_up = ""
+        self.is_out_of_time = False
         self._process = process
         self._deadline_seconds = deadline_seconds
+        self._stop_after_seconds = inf if stop_after_seconds is None else stop_after_seconds
         self._refused: dict[str, float] = {}
         self._over = Event()
         self._threads = [Thread(target=self._hear, daemon=True), Thread(target=self._look, daemon=True)]
@@ -170,12 +184,13 @@ class _Watch:
         began = time.monotonic()
         while not self._over.wait(0.5):
             now = time.monotonic()
+            self.is_out_of_time = now - began > self._stop_after_seconds
             if now - began > self._deadline_seconds:
                 self.gave_up = f"it did not end within {self._deadline_seconds:.0f} s and was stopped"
             elif self._refused and now - min(list(self._refused.values()), default=now) > PATIENCE_SECONDS:
                 last = next((text for text in reversed(self.complaints) if text), "")
                 self.gave_up = f"the store has refused it for {PATIENCE_SECONDS:.0f} s, and it was stopped: {last}"
-            if self.gave_up:
+            if self.gave_up or self.is_out_of_time:
                 _end(self._process)
                 return
 

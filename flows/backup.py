@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -22,19 +22,22 @@ from pydantic import BaseModel
 from blocks.business import STAGING, Business, SiteSettings
 from blocks.datapackage import Resource, write_datapackage
 from blocks.disk import Scan, read_files, scan
-from blocks.errors import SettingsError, VoxkeepError
+from blocks.errors import OutOfTimeError, SettingsError, VoxkeepError
 from blocks.lock import exclusive
 from blocks.paths import unescape_path
-from blocks.repository import Backup, Repository
+from blocks.repository import Backup, Pace, Repository
 from blocks.saved import load
 from blocks.source import SourceDatabase, sql_of_day
+from flows.absence import look_for_disk
 from flows.artifacts import show_done, show_progress
 from flows.days import days_between, start_of, today, window
 from flows.errors import at
 from flows.pings import pinged
 from flows.runs import BEGAN, LIVE
+from flows.timetable import allowed, paced, refuse_overdue
 from reconcile.arrivals import vanished
 from reconcile.frames import INVENTORY, conform
+from reconcile.hours import Timetable
 from reconcile.recordings import name_files
 from reconcile.rules import Rules
 
@@ -68,6 +71,11 @@ class Place:
         """What goes into the snapshot beside the recordings."""
         return Path(self.settings.staging).resolve() / STAGING
 
+    @property
+    def timetable(self) -> Timetable:
+        """When it may back up, and how fast it may send."""
+        return Timetable.model_validate(self.settings.timetable)
+
 
 class Live(BaseModel):
     """What the watcher has seen of the disk: files that are being written, and since when it sees every write."""
@@ -82,12 +90,17 @@ def backup(business: str, site: str, day: date | None = None, live: Live | None 
 
     `live`: a batch of the watcher, which takes the day so far alone.
 
-    Run twice, or after kill -9, it ends in the same state; where nothing has changed no snapshot is added.
+    Run twice, or after kill -9, it ends in the same state; where nothing has changed no snapshot is added. One that
+    comes to the end of its hours goes on in the next, and fails only when a day is overdue.
     """
     with at(f"{business}/{site}"):
         place = load_place(business, site)
         with pinged(place.business, site, "backup"):
-            return back_up(place, day, live)
+            look_for_disk(place.business, site)
+            try:
+                return back_up(place, day, live)
+            except OutOfTimeError as error:
+                return postpone(place, day, error)
 
 
 def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[str, Any]:
@@ -95,6 +108,7 @@ def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[st
     business, site = place.business.business, place.site
     now = datetime.now(UTC)
     until = day or today(now, place.rules.time_zone)
+    allowed(place.name, place.timetable, place.rules.time_zone)
     with exclusive(Path(place.settings.staging) / "backup.lock", f"back up {business}/{site}"):
         last = latest_snapshot(place.repository, until.year)
         days = live_days(place, until, now) if live and last else open_days(place, until, last)
@@ -104,6 +118,8 @@ def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[st
         content = stage(place, days, disk, inventory)
         tags = (f"{BEGAN}{now.isoformat()}", *([LIVE] if live and last else []))
         taken = take_snapshot(place, days, content, last, tags)
+        if isinstance(taken, OutOfTimeError):
+            raise taken
         lost = confirm(place, until.year, taken, inventory)
     done = {
         "business": business,
@@ -120,6 +136,25 @@ def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[st
     show_done("backup", place.name, done)
     if failures:
         raise failures[0]
+    return done
+
+
+def postpone(place: Place, day: date | None, error: OutOfTimeError) -> dict[str, Any]:
+    """What is told of a backup that goes on another time.
+
+    Raises:
+        TransientError: a day is overdue by now.
+    """
+    until = day or today(datetime.now(UTC), place.rules.time_zone)
+    last = latest_snapshot(place.repository, until.year)
+    waiting_since = min(last.day + timedelta(days=1) if last and last.day else place.settings.since or until, until)
+    refuse_overdue(error, waiting_since, place.rules.time_zone, place.business.backup_due_hours)
+    get_run_logger().warning("%s: goes on another time: %s; %s", place.name, error.cause, error.remedy)
+    done = {
+        "business": place.business.business, "site": place.site, "day": until.isoformat(),
+        "snapshot_id": None, "goes_on": error.remedy,
+    }  # fmt: skip
+    show_done("backup", place.name, done)
     return done
 
 
@@ -377,8 +412,11 @@ def _digest(*parts: bytes) -> str:
 @task(name="snapshot", cache_policy=NO_CACHE)
 def take_snapshot(
     place: Place, days: list[date], content: str, last: Last | None, more_tags: tuple[str, ...] = ()
-) -> str:
-    """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one."""
+) -> str | OutOfTimeError:
+    """The id of the snapshot that holds this content: the last one, if nothing has changed since, or a new one.
+
+    To run out of time is no failure of this step: it says so.
+    """
     logger, until = get_run_logger(), days[-1]
     if last and last.year == until.year and last.content == content:
         logger.info("%s: nothing has changed since snapshot %s", place.name, last.snapshot_id[:8])
@@ -396,14 +434,16 @@ def take_snapshot(
     ]
     parent = last.snapshot_id if last and last.year == until.year else None
     move = show_progress(place.name)
-    done: Backup = place.repository.backup(
-        until.year,
-        [place.root, place.staging],
-        host=place.site,
-        tags=tags,
-        parent=parent,
-        on_progress=_progress(place.name, move),
-    )
+
+    def back_up_at(pace: Pace) -> Backup:
+        heard = replace(pace, on_progress=_progress(place.name, move))
+        sources = [place.root, place.staging]
+        return place.repository.backup(until.year, sources, host=place.site, tags=tags, parent=parent, pace=heard)
+
+    try:
+        done = paced(place.name, place.timetable, place.rules.time_zone, back_up_at)
+    except OutOfTimeError as error:
+        return error
     move(1, f"snapshot {done.snapshot_id[:8]}, {done.bytes_added:,} bytes added")
     logger.info(
         "%s: snapshot %s: %d new files, %d changed, %d bytes added",

@@ -382,13 +382,18 @@ def catalogue(
         for day in _days(arrived):
             part = arrived.filter(pl.col("day") == day)
             centre.write(frame, day, arrivals.newest_versions(centre.read(frame, [day]), part))
-    _miss(centre, snapshot, inventory)
+    newer = _newer(centre, snapshot)
+    _miss(centre, snapshot, inventory, newer)
     tables = _read_tables(centre, snapshot)
     traced = [day for day in _days(inventory) if centre.read(TRACE, [day]).height]
     rows = [day for table in tables.values() for day in _days(table)]
     changed = sorted({*_covered(snapshot), *rows, *traced})
     mark(centre.catalog, centre.business.business, centre.site, changed, snapshot.snapshot_id)
     files = tables[EXTRACTS.name].select("dataset", "source_file")
+    if newer:
+        known = centre.read(EXTRACTS, newer)
+        files = files.join(known, on=["dataset", "source_file"], how="anti")
+        tables = {name: rows.join(files, on=["dataset", "source_file"], how="semi") for name, rows in tables.items()}
     if files.height:
         for frame in (CALLS, NOTES, QUARANTINE, EXTRACTS):
             arrived = tables[frame.name]
@@ -400,9 +405,21 @@ def catalogue(
     return tables[QUARANTINE.name].height
 
 
-def _miss(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame) -> None:
+def _newer(centre: Centre, snapshot: Snapshot) -> list[date]:
+    """The days of this snapshot of which a newer one was ingested already: it came late, on a disk.
+
+    What the newer one says of files of the same name, and of what is gone, holds.
+    """
+    partitions = centre.catalog.partitions(SNAPSHOTS.name, centre.business.business, snapshot.first_day)
+    known = centre.read(SNAPSHOTS, [found.day for found in partitions if found.site == centre.site])
+    newer = known.filter(pl.col("taken_at") > snapshot.taken_at)
+    spans = newer.select("first_day", "day").rows()
+    return [day for day in _covered(snapshot) if any(first <= day <= last for first, last in spans)]
+
+
+def _miss(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame, newer: list[date]) -> None:
     """GONE of the days that the snapshot covers: what was on the source disk before and is not in this inventory."""
-    days = _covered(snapshot)
+    days = [day for day in _covered(snapshot) if day not in newer]
     earlier = centre.read(SNAPSHOTS, days).filter(pl.col("taken_at") < snapshot.taken_at)
     for day in days:
         known = centre.read(GONE, [day])

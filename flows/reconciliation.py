@@ -26,6 +26,7 @@ from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
 from flows.artifacts import show_findings
 from flows.days import days_between, following, start_of, today, with_neighbours
+from flows.disks import tell_missing
 from flows.errors import at
 from flows.ingest import Centre, load_centre, remember
 from flows.pings import pinged
@@ -133,7 +134,7 @@ def reconcile(
             checked = expectations(settings, centres, days, until)
             with stages.timed("report"):
                 report = write_report(settings, centres, days, until, now, checked)
-            delivered = notify(settings, until, report)
+            delivered = [*notify(settings, until, report), *tell_missing(settings, now)]
         for centre in centres:
             remember(centre, took[centre.site] | stages)
     return {
@@ -308,7 +309,8 @@ def gather(centre: Centre, days: list[date]) -> None:
 def _due(centre: Centre, days: list[date], now: datetime) -> pl.DataFrame:
     """The days (business, site, day) of which the site's backup is due by now."""
     since = centre.business.sites[centre.site].since or days[-1]
-    grace = timedelta(days=1, hours=centre.business.backup_due_hours)
+    site = centre.business.sites[centre.site]
+    grace = timedelta(days=1 + (site.carry.every_days if site.disk else 0), hours=centre.business.backup_due_hours)
     due = [day for day in days if day >= since and start_of(day, centre.rules.time_zone) + grace <= now]
     return pl.DataFrame(
         {"business": centre.business.business, "site": centre.site, "day": due},

@@ -66,7 +66,7 @@ def _batch(place: Place, disk: Watcher) -> bool:
     """Back up the day so far; whether something is not finished."""
     live = Live(growing=disk.growing(), since=disk.since)
     done = backup(place.business.business, place.site, live=live)
-    return int(done["in_progress"]) > 0
+    return done["snapshot_id"] is None or int(done["in_progress"]) > 0  # it may not run at this hour, or files grow
 
 
 def rows_changed(place: Place, now: datetime) -> bool:

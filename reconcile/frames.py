@@ -587,11 +587,39 @@ MEASURED = Frame(
     },
 )
 
+DISKS = Frame(
+    "disks",
+    "a disk of a site without network: that it was prepared (no departure), or one way of it to the centre",
+    {
+        **_KEYS,
+        "disk_id": Column(pl.String, "32 hex digits that name the disk for ever"),
+        "label": Column(pl.String, "what people call the disk, as it stands on its sticker"),
+        "serial": Column(pl.String, "serial number of the device; the disk's id where it could not be known"),
+        "prepared_at": Column(INSTANT, "when it was prepared"),
+        "departed_at": Column(INSTANT, "when it left the site", nullable=True),
+        "expected": Column(pl.List(pl.String), "first 16 digits of the snapshot ids that no earlier way has told of"),
+        "arrived_at": Column(INSTANT, "when all of it was taken in at the centre", nullable=True),
+    },
+)
+
+CARRIED = Frame(
+    "carried",
+    "a snapshot that came on a disk: under which id it was taken at the site, and which it has at the centre",
+    {
+        **_KEYS,
+        "snapshot_id": Column(pl.String, "id at the centre, as in `snapshots`"),
+        "original": Column(pl.String, "id on the disk; it is never taken in again"),
+        "repository_year": Column(pl.Int32, "year of the repository"),
+        "disk_id": Column(pl.String, "the disk, as in `disks`"),
+        "carried_at": Column(INSTANT, "when it was copied"),
+    },
+)
+
 FRAMES = (
     CALLS, NOTES, QUARANTINE, DISK_FILES, INVENTORY, GONE, SNAPSHOT_FILES, RESTORED, LISTING, INDEXED,
     REJECTED, UNINDEXED, UNTRACED, LISTENABLE, RUNS, EXTRACTS, SNAPSHOTS, TRACE, FINDINGS, WAIVERS, SUMMARY,
     FILE_TYPES,
-    DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED,
+    DURATIONS, SENT, DRILLS, INSPECTIONS, PURGED, MEASURED, DISKS, CARRIED,
 )  # fmt: skip
 # What also lies together by month, for readers of long periods.
 GATHERED = (SUMMARY, FILE_TYPES, FINDINGS)

@@ -2,15 +2,16 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from repositories import make_repository
 
-from blocks.errors import PermanentError, SettingsError, TransientError
+from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError
 from blocks.paths import escape_path
-from blocks.repository import Repository
+from blocks.repository import Pace, Repository
 from blocks.restic import find_restic, run_restic
 
 YEAR = 2021
@@ -179,3 +180,28 @@ def test_the_repository_of_the_other_tests_is_one_to_restic(source: Path, tmp_pa
     run_restic(["check", "--read-data"], environment=environment, deadline_seconds=60)
     with pytest.raises(PermanentError, match="password"):
         quick.model_copy(update={"password": SecretStr("another")}).snapshots(YEAR)
+
+
+def test_a_backup_that_is_stopped_in_time_leaves_no_lock_and_the_next_one_does_not_send_again_what_was_sent(
+    repository: Repository, source: Path
+) -> None:
+    repository.create(YEAR)
+    for number in range(10):
+        (source / f"{number}.wav").write_bytes(os.urandom(4_000_000))
+    with pytest.raises(OutOfTimeError, match="its time of 3 s is over"):
+        repository.backup(YEAR, [source], host="one", tags=["t"], pace=Pace(12_000, 3))
+    year = Path(repository.location) / str(YEAR)
+    sent = sum(file.stat().st_size for file in (year / "data").rglob("*") if file.is_file())
+    assert sent > 15_000_000
+    assert list((year / "locks").iterdir()) == list((year / "snapshots").iterdir()) == []
+    done = repository.backup(YEAR, [source], host="one", tags=["t"])
+    assert done.complete
+    assert done.bytes_added < 40_000_000 + 100_000 - sent
+
+
+def test_a_backup_sends_no_faster_than_it_may(repository: Repository, source: Path) -> None:
+    repository.create(YEAR)
+    (source / "big.wav").write_bytes(os.urandom(3_000_000))
+    began = time.monotonic()
+    repository.backup(YEAR, [source], host="one", tags=["t"], pace=Pace(kib_per_second=1000))
+    assert time.monotonic() - began > 2

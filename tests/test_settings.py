@@ -318,6 +318,31 @@ MISTAKES = {
         "expectations:\n  own:\n  - {expect: expect_column_to_exist, arguments: {column: note}} # <-\nalerts:\n",
         ["nearest is notes"],
     ),
+    "time of day that there is not": (
+        "alerts:\n",
+        "timetable:\n  backup_hours:\n  - start: 20:00\n    end: 24:00 # <-\nalerts:\n",
+        ["timetable.backup_hours.0.end", "expected a time of day like 08:30"],
+    ),
+    "weekday in other words": (
+        "alerts:\n",
+        "timetable:\n  backup_hours:\n  - {days: [mon, sunday], start: '8:00', end: '9:00'} # <-\nalerts:\n",
+        ["days.1", "nearest is sun"],
+    ),
+    "limit without a speed": (
+        "    dropped: {robot: drop}",
+        "    dropped: {robot: drop}\n    timetable:\n      upload_limits:\n      - {start: 8:00, end: 9:00} # <-",
+        ["sites.two.timetable.upload_limits.0.kib_per_second", "it is not given"],
+    ),
+    "speed that is no number": (
+        "alerts:\n",
+        "timetable:\n  upload_limits:\n  - {start: 8:00, end: 9:00, kib_per_second: 2MB} # <-\nalerts:\n",
+        ["kib_per_second", "expected a whole number"],
+    ),
+    "hours under another name": (
+        "alerts:\n",
+        "timetable:\n  upload_limits:\n  - {start: 8:00, until: 9:00, kib_per_second: 9} # <-\nalerts:\n",
+        ["until", "it is not known"],
+    ),
     "alias that is not defined": ("title: Shop", "title: *hunter2 # <-", ["quotes"]),
     "tag that is not known": ("title: Shop", "title: !hunter2 x # <-", ["quotes"]),
     "second document": ("alerts:\n", "--- # <-\nalerts:\n", ["second document"]),

@@ -64,8 +64,9 @@ def _go_through(settings: Settings, home: Path, *, really: bool) -> dict[str, st
 def _steps(settings: Settings, home: Path, clients: ExitStack) -> Iterator[Step]:
     """Everything in the order in which one thing needs the other; keys are saved before a service knows them."""
     blocks = blocks_of(settings)
+    disks = {site.repository for site in settings.sites.values()}
     for reference, block in blocks.items():
-        yield _block_step(reference, block)
+        yield _block_step(reference, block, disks)
     yield from log_steps(settings, home)
     yield from service_steps(settings, blocks)
     if settings.schedules:
@@ -156,10 +157,14 @@ def _site(settings: Settings, name: str, site: Site) -> SiteSettings:
         sql=sql,
         dropped=site.dropped,
         pings=sorted(site.pings),
+        disk=site.repository,
+        carry=site.carry,
+        timetable=(site.timetable or settings.timetable).model_dump(mode="json"),
     )
 
 
-def _block_step(reference: str, block: Block) -> Step:
+def _block_step(reference: str, block: Block, disks: set[str | None]) -> Step:
+    """Save a block; folders of the centre are made, those of `disks` by whoever prepares the disk."""
     document = reference.split("/")[1]
     action: Action = "create"
     with suppress(SettingsError):
@@ -168,7 +173,7 @@ def _block_step(reference: str, block: Block) -> Step:
     def do() -> None:
         if isinstance(block, ObjectStore) and block.is_folder():
             block.create()
-        if isinstance(block, Repository):
+        if isinstance(block, Repository) and block.location not in disks:
             block.make_folder()
         block.save(document, overwrite=True)
 

@@ -26,6 +26,8 @@ from sqlalchemy import create_engine, text
 
 from blocks.errors import PermanentError
 from flows.backup import backup
+from flows.carry import carry
+from flows.disks import depart, prepare
 from reconcile.frames import SNAPSHOTS
 from voxkeep.apply import apply
 from voxkeep.console import err
@@ -67,6 +69,8 @@ def run_cluster_demo(directory: Path, calls: int) -> Demo:
     apart = load_settings(write_settings(directory, _in_cluster(settings_of(second), second)))
     for settings in (online, apart):
         apply(settings, directory / "home")
+    disk = Path(str(apart.sites["bj"].repository))
+    prepare(disk, apart.business, "bj", "A1")
     waits = []
     for day in first.days:
         err.print(f"[bold]{day}[/]")
@@ -77,7 +81,8 @@ def run_cluster_demo(directory: Path, calls: int) -> Demo:
             continue
         waits += _back_up_by_workers(first, online, day)
         backup(second.business, "bj", day)  # at the site, by hand or by its own timer: it has no network
-        _run("ingest/haihe", {})
+        depart(disk)
+        carry(str(disk))
         for sample, settings in ((first, online), (second, apart)):
             if day == first.days[1]:
                 tamper(sample, places(settings), BucketVandal(_bucket(f"{settings.business}-audio")))

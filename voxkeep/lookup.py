@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from blocks.absence import absent_since
 from blocks.catalog import Catalog
 from blocks.errors import PermanentError
 from blocks.query import CallQuery
 from blocks.store import ObjectStore
 from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY
+from voxkeep.carrying import disks_of
 from voxkeep.console import out, table
 from voxkeep.search import Wanted, businesses, find_calls
 from voxkeep.services import places
@@ -82,7 +85,7 @@ def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[st
 
 
 def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
-    """Every business and site: last backup, calls complete, findings open, alerts that wait."""
+    """Every business and site: last backup, calls complete, findings open, alerts that wait, disks that are away."""
     return {settings.business: _status_of(settings, until) for settings in businesses(home, None)}
 
 
@@ -95,7 +98,13 @@ def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:
         last = until or max(days, default=None)
         shown = [day for day in days if last and last - timedelta(days=STATUS_DAYS) < day <= last]
         sites[name] = _status_of_site(settings, catalog, name, shown)
-    return {"title": settings.title, "sites": sites, "alerts_waiting": len(list(outbox.glob("*.json")))}
+    disks = disks_of(settings, catalog, datetime.now(UTC)).filter(pl.col("state").is_in(["on_its_way", "missing"]))
+    return {
+        "title": settings.title,
+        "sites": sites,
+        "alerts_waiting": len(list(outbox.glob("*.json"))),
+        "disks_away": disks.select("site", "label", "disk_id", "departed_at", "state").to_dicts(),
+    }
 
 
 def _status_of_site(settings: Settings, catalog: Catalog, site: str, days: list[date]) -> dict[str, Any]:
@@ -112,8 +121,22 @@ def _status_of_site(settings: Settings, catalog: Catalog, site: str, days: list[
         "calls": total["calls"],
         "recordings": total["recordings"],
         "coverage": total["complete"] / must if must else None,
+        "disk_absent_since": absent_since(Path(settings.sites[site].staging or "")),
         "open": {severity: counts.get(severity, 0) for severity in ("critical", "major", "minor", "info")},
     }
+
+
+def _told(status: dict[str, Any]) -> Iterator[str]:
+    """What is told above the table."""
+    waiting = sum(found["alerts_waiting"] for found in status.values())
+    yield f"{waiting} alerts wait to be delivered" if waiting else "every alert was delivered"
+    for business, found in status.items():
+        for disk in found["disks_away"]:
+            words = "is missing" if disk["state"] == "missing" else "is on its way"
+            yield f"{business}/{disk['site']}: the disk {disk['label']} {words} since {disk['departed_at']:%Y-%m-%d}"
+        for site, facts in found["sites"].items():
+            if facts["disk_absent_since"]:
+                yield f"{business}/{site}: no disk since {facts['disk_absent_since']:%Y-%m-%d}"
 
 
 def show_status(status: dict[str, Any]) -> Table:
@@ -135,9 +158,11 @@ def show_status(status: dict[str, Any]) -> Table:
                     is_open["minor"],
                 ]
             )
-    waiting = sum(found["alerts_waiting"] for found in status.values())
-    title = f"{waiting} alerts wait to be delivered" if waiting else "every alert was delivered"
-    return table(title, ["site", "last backup", "complete", "calls", "rec.", "critical", "major", "minor"], rows)
+    return table(
+        "; ".join(_told(status)),
+        ["site", "last backup", "complete", "calls", "rec.", "critical", "major", "minor"],
+        rows,
+    )
 
 
 def watch_status(home: Path) -> None:

@@ -18,6 +18,8 @@ from voxkeep.server import no_heartbeat, use_cluster, use_home
 # Calls that are read at a time where all are wanted.
 _EXPORTED = 1000
 COMPLETE, INCOMPLETE, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
+# EX_TEMPFAIL of sysexits.h: no failure yet, the next run may do it.
+ABSENT_DISK = 75
 # Each flow and the file it stands in; importing one takes seconds, so it waits until it is wanted.
 FLOWS = {
     "backup": "backup",
@@ -109,6 +111,15 @@ class Verdict(StrEnum):
     ok = "ok"
     remarks = "remarks"
     rejected = "rejected"
+
+
+class CarryVerb(StrEnum):
+    """What can be done with a disk that is carried to the centre."""
+
+    prepare = "prepare"
+    depart = "depart"
+    take_in = "import"
+    disks = "disks"
 
 
 class IndexVerb(StrEnum):
@@ -387,22 +398,28 @@ def backup(
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """At the site: extract, inventory, back up with restic, confirm. Every site, where none is named."""
+    """At the site: extract, inventory, back up with restic, confirm. Every site, where none is named.
+
+    Exit code 0: done, or it goes on in its next hours; 75: the disk of a site without network is not there, which is
+    no failure yet; 2: it could not run, or there has been no disk for too long.
+    """
+    from blocks.errors import AbsentDiskError  # noqa: PLC0415
     from voxkeep.remembered import remembered_business  # noqa: PLC0415
 
-    results, failed = [], False
+    results, code = [], COMPLETE
     for name in [site] if site else list(remembered_business(home, business).sites):
         try:
             results.append(_run_flow("backup", home, {"business": business, "site": name, "day": _one_day(day)}))
         except _our_errors() as error:  # one site's trouble does not keep the others from being safe
             print_error(error)
-            failed = True
+            is_soft = isinstance(error, AbsentDiskError) and code != COULD_NOT_RUN
+            code = ABSENT_DISK if is_soft else COULD_NOT_RUN
     if json:
         print_json({"sites": results})
     else:
         for result in results:
             _show_result(result, json=False)
-    raise typer.Exit(COULD_NOT_RUN if failed else COMPLETE)
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: [bold]voxkeep ingest meituan[/]")
@@ -838,3 +855,45 @@ def watch(
     from voxkeep.watching import run_watch  # noqa: PLC0415
 
     run_watch(business, site)
+
+
+@app.command(epilog="Example: [bold]voxkeep carry import /media/disk[/]")
+def carry(
+    verb: Annotated[
+        CarryVerb,
+        typer.Argument(
+            help="prepare: make a folder a disk of a site; depart: it leaves the site, or, with its slip, tell the "
+            "centre; import: take it in at the centre; disks: the ledger."
+        ),
+    ],
+    what: Annotated[str | None, typer.Argument(help="Folder of the disk; the slip, for depart at the centre.")] = None,
+    business: Annotated[str | None, typer.Option(help="For prepare; the only one, where not given.")] = None,
+    site: Annotated[
+        str | None, typer.Option(help="For prepare; the only one without network, where not given.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="For prepare: what stands on the disk's sticker.")] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Carry backups of a site without network to the centre on disks.
+
+    Exit code 0: done, no disk is missing; 1: the ledger has a disk that departed and did not arrive in time; 2: it
+    could not run, or the disk is refused.
+    """
+    use_home(home)
+    from voxkeep import carrying  # noqa: PLC0415
+
+    if verb is CarryVerb.disks:
+        found = carrying.ledger(home, business)
+        print_json({"disks": found}) if json else out.print(carrying.show_ledger(found))
+        raise typer.Exit(INCOMPLETE if any(disk["state"] == "missing" for disk in found) else COMPLETE)
+    if what is None:
+        raise typer.BadParameter(f"`carry {verb.value}` needs the folder of the disk")
+    with working(f"carry {verb.value}"), no_heartbeat():
+        if verb is CarryVerb.prepare:
+            done = carrying.prepare_disk(home, Path(what), business, site, label)
+        elif verb is CarryVerb.depart:
+            done = carrying.depart(what)
+        else:
+            done = carrying.take_in(Path(what))
+    _show_result(done, json=json)

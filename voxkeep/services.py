@@ -38,9 +38,9 @@ def service_blocks(settings: Settings) -> list[tuple[str, Block]]:
         return [*_in_s3(settings, settings.s3, passwords), (name, _index(settings))]
     storage = Path(settings.storage)
     repositories = [
-        (document, Repository(location=found.repository or str(_folder(settings, site)), password=passwords[site]))
+        (f"{name}--{site}{role}", Repository(location=location, password=passwords[site]))
         for site, found in settings.sites.items()
-        for document in (f"{name}--{site}", f"{name}--{site}--restore")
+        for role, location in _roles(found.repository, str(_folder(settings, site)))
     ]
     return [
         (name, Catalog(url=str(storage / "catalog"))),
@@ -68,6 +68,12 @@ def places(settings: Settings) -> Places:
     index = load_index(name) if settings.elasticsearch else CatalogIndex(url=str(storage / "index"))
     store = ObjectStore(url=str(storage / "bucket" / f"{name}-audio"))
     return Places(Catalog(url=str(storage / "catalog")), index, store)
+
+
+def _roles(disk: str | None, central: str) -> list[tuple[str, str]]:
+    """Role and location of each repository of a site: to back up, to restore, and to carry in where it has a disk."""
+    carried = [("--carry", central)] if disk else []
+    return [("", disk or central), ("--restore", central), *carried]
 
 
 def _folder(settings: Settings, site: str) -> Path:
@@ -104,20 +110,24 @@ def _in_s3(settings: Settings, s3: S3, passwords: dict[str, SecretStr]) -> list[
     restore = _restore_key(settings)
     for site, found in settings.sites.items():
         document, password = f"{name}--{site}", passwords[site]
-        if found.repository:
-            local = Repository(location=found.repository, password=password)
-            blocks += [(document, local), (f"{document}--restore", local)]
-            continue
         location = f"s3:{s3.endpoint}/{name}/restic/{site}"
-        key = _key(Repository, document, f"{name}.site.{site}")
+        if found.repository:
+            blocks.append((document, Repository(location=found.repository, password=password)))
+        writer = _writer(settings, site)
+        key = _key(Repository, writer, f"{name}.site.{site}")
         blocks += [
-            (document, Repository(location=location, password=password, region=s3.region, **_both(key))),
+            (writer, Repository(location=location, password=password, region=s3.region, **_both(key))),
             (
                 f"{document}--restore",
                 Repository(location=location, password=password, region=s3.region, **_both(restore)),
             ),
         ]
     return blocks
+
+
+def _writer(settings: Settings, site: str) -> str:
+    """The block whose key writes the site's central repositories: the site's own, or that for carrying disks in."""
+    return f"{settings.business}--{site}{'--carry' if settings.sites[site].repository else ''}"
 
 
 def _both(key: Key) -> dict[str, SecretStr]:
@@ -171,12 +181,10 @@ def _s3_steps(settings: Settings, s3: S3, blocks: dict[str, Block]) -> Iterator[
         SecretStr(s3.secret_key.fetch(f"S3 administrator's secret key of {name}")),
         s3.region,
     )
-    sites = [site for site, found in settings.sites.items() if found.repository is None]
-    restore = [_key_of(blocks, Repository, f"{name}--{site}--restore") for site in sites]
     wanted = Wanted(
         business=name,
-        sites={site: _key_of(blocks, Repository, f"{name}--{site}") for site in sites},
-        restore=restore[0] if restore else _new_key(f"{name}.restore"),
+        sites={site: _key_of(blocks, Repository, _writer(settings, site)) for site in settings.sites},
+        restore=_key_of(blocks, Repository, f"{name}--{next(iter(settings.sites))}--restore"),
         publish=_key_of(blocks, ObjectStore, name),
         listen=_key_of(blocks, ObjectStore, f"{name}--listen"),
         years=_years(settings),

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from blocks.carrying import Carrying
 from reconcile.expected import Expected
+from reconcile.hours import Timetable
 from reconcile.inspection import InspectionRules
 from reconcile.rules import DatasetRules, MatchingRules, NumberRules, Rules
 from voxkeep.pack_settings import load_pack
@@ -46,9 +48,14 @@ class Site(_Strict):
     )
     repository: str | None = Field(
         None,
-        description="Folder of the restic repositories of a site without network; otherwise they are centrally kept.",
+        description="Folder of the restic repositories on a disk of a site without network, which is carried to the "
+        "centre (docs/carry.md); otherwise they are centrally kept.",
     )
+    carry: Carrying = Field(default_factory=Carrying, description="How long the disks of a site may be away.")
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
+    timetable: Timetable | None = Field(
+        None, description="When this site may back up, and how fast it may send; the business's, where not given."
+    )
     dropped: dict[str, str] = Field(
         default_factory=dict,
         description="Dataset: folder in which another system drops ready-made CSV files.",
@@ -178,6 +185,9 @@ class Settings(_Strict):
     )
     backup_due_hours: float = Field(
         6, strict=True, ge=0, le=8784, description="Hours after the end of a day until its backup is overdue."
+    )
+    timetable: Timetable = Field(
+        default_factory=Timetable, description="When sites may back up, and how fast they may send."
     )
     coverage_target: float = Field(0.99, strict=True, ge=0, le=1, description="Share of calls that must be complete.")
     expectations: Expected = Field(

@@ -1,0 +1,212 @@
+"""Disks that are carried to the centre: on a real restic, with folders as disks."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from repositories import make_repository
+from shop import DAY, PASSWORD, Shop
+
+from blocks.disk_label import LABEL, label_of
+from blocks.errors import AbsentDiskError, PermanentError
+from blocks.repository import Repository
+from flows.backup import backup
+from flows.carry import carry
+from flows.disks import announce, depart, prepare
+from flows.ingest import ingest
+from reconcile.frames import CARRIED, DISKS, SNAPSHOTS
+from voxkeep.carrying import ledger
+
+YEAR = str(DAY.year)
+
+
+class Island:
+    """The shop's site without network, and a folder that is its disk."""
+
+    def __init__(self, shop: Shop, **settings: Any) -> None:
+        self.shop = shop
+        self.disk = shop.folder / "disk" / "restic"
+        sites = shop.content()["sites"]
+        sites["one"]["repository"] = str(self.disk)
+        shop.apply(sites=sites, **settings)
+
+    def prepare(self) -> None:
+        """Prepare the disk, with a repository whose password is quick to try."""
+        self.disk.parent.mkdir()
+        prepare(self.disk, "shop", "one", "A1")
+        make_repository(self.disk / YEAR, PASSWORD)
+
+    @property
+    def centre(self) -> Repository:
+        """The central repository."""
+        return Repository(location=str(self.shop.repositories), password=SecretStr(PASSWORD))
+
+    def network(self) -> None:
+        """The site has a network from now on."""
+        self.shop.apply()
+
+    def end_state(self) -> dict[str, Any]:
+        """As of the shop, but for what says how snapshots came."""
+        return {name: rows for name, rows in self.shop.end_state().items() if name not in ("disks", "carried")}
+
+    def stored(self) -> int:
+        """Bytes of the central packs."""
+        return sum(
+            file.stat().st_size for file in (self.shop.repositories / YEAR / "data").rglob("*") if file.is_file()
+        )
+
+
+@pytest.fixture
+def island(shop: Shop) -> Island:
+    return Island(shop)
+
+
+def a_day(shop: Shop) -> None:
+    for place, clock in enumerate(("09:00:00", "10:00:00")):
+        shop.call(f"c{place}", clock)
+        shop.recording(clock)
+    shop.call("missing", "12:00:00")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The end state of the same day over the network."""
+    shop = Shop(tmp_path_factory.mktemp("undisturbed"))
+    a_day(shop)
+    backup("shop", "one", DAY)
+    ingest("shop")
+    return Island.end_state(type("Networked", (), {"shop": shop})())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def departed(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Island:
+    """A day that was backed up on a disk, which has departed; beside its folder a copy of it."""
+    shop = Shop(tmp_path_factory.mktemp("departed") / "shop")
+    island = Island(shop)
+    island.prepare()
+    a_day(shop)
+    backup("shop", "one", DAY)
+    depart(island.disk)
+    shutil.copytree(shop.folder, shop.folder.with_name("copy"))
+    return island
+
+
+@pytest.fixture
+def on_its_way(departed: Island) -> Island:
+    """That day as it was before any test."""
+    folder = departed.shop.folder
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("copy"), folder)
+    return Island(departed.shop)
+
+
+def test_a_disk_carried_in_is_as_good_as_a_network_and_twice_is_harmless(
+    on_its_way: Island, undisturbed: dict[str, Any]
+) -> None:
+    island, shop = on_its_way, on_its_way.shop
+    assert ingest("shop")["snapshots"] == []
+    done = carry(str(island.disk.parent))
+    assert (done["copied"], done["restored"], done["same_chunks"]) == (1, 2, True)
+    assert island.end_state() == undisturbed
+    assert [disk["state"] for disk in ledger(shop.folder / "home", "shop")] == ["arrived"]
+    known = shop.frame(CARRIED).row(0, named=True)
+    assert shop.frame(SNAPSHOTS)["snapshot_id"].to_list() == [known["snapshot_id"]] != [known["original"]]
+    before = shop.files()
+    assert (done["copied"], carry(str(island.disk))["copied"]) == (1, 0)
+    assert shop.files() == before
+    shutil.rmtree(shop.repositories / YEAR / "snapshots")  # retention has let go of it
+    (shop.repositories / YEAR / "snapshots").mkdir()
+    assert carry(str(island.disk))["copied"] == 0
+
+
+def another_label(name: str, value: str) -> Callable[[Island], None]:
+    def change(island: Island) -> None:
+        label = label_of(island.disk)
+        assert label
+        (island.disk / LABEL).write_text(label.model_copy(update={name: value}).model_dump_json())
+
+    return change
+
+
+def a_pack(island: Island) -> Path:
+    return max((island.disk / YEAR / "data").rglob("*"), key=lambda file: file.stat().st_size if file.is_file() else 0)
+
+
+def flip(island: Island) -> None:
+    content = bytearray(a_pack(island).read_bytes())
+    content[1000] ^= 1
+    a_pack(island).chmod(0o600)
+    a_pack(island).write_bytes(content)
+
+
+def empty(folder: str) -> Callable[[Island], None]:
+    def change(island: Island) -> None:
+        for file in (island.disk / YEAR / folder).iterdir():
+            file.unlink()
+
+    return change
+
+
+def another_password(island: Island) -> None:
+    shutil.rmtree(island.disk / YEAR)
+    make_repository(island.disk / YEAR, "another")
+
+
+def of_another_site(island: Island) -> None:
+    repository = Repository(location=str(island.disk), password=SecretStr(PASSWORD))
+    tags = ["business=shop", "site=two", f"day={DAY}"]
+    repository.backup(DAY.year, [island.shop.root], host="two", tags=tags)
+
+
+def forget_ledger(island: Island) -> None:
+    shutil.rmtree(island.shop.storage / "catalog" / "disks")
+
+
+REFUSED = {
+    "another business's": (another_label("business", "other"), "this business and site are not known here"),
+    "another site's": (another_label("site", "two"), "this business and site are not known here"),
+    "another disk under the label's name": (another_label("disk_id", "0" * 32), "the ledger has no disk 0000"),
+    "nobody has told of it": (forget_ledger, "enter the slip"),
+    "a snapshot of another site": (of_another_site, "was taken by another business or site"),
+    "a bit of a pack": (flip, "1 packs of 2021 are not as they were written"),
+    "a pack is gone": (lambda island: a_pack(island).unlink(), "cannot be read as it was written"),
+    "the index is gone": (empty("index"), "cannot be read as it was written"),
+    "a snapshot is gone": (empty("snapshots"), "1 snapshots that were on it when it departed are gone"),
+    "another password": (another_password, "wrong password"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_disk_that_is_foreign_or_was_altered_is_refused_before_anything_is_copied(
+    name: str, on_its_way: Island
+) -> None:
+    change, words = REFUSED[name]
+    change(on_its_way)
+    with pytest.raises(PermanentError, match=words) as refused:
+        carry(str(on_its_way.disk))
+    assert "Cannot take in a disk" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert on_its_way.stored() == 0
+    assert on_its_way.shop.frame(CARRIED).is_empty()
+
+
+def test_a_disk_of_which_only_the_slip_is_known_is_taken_in(on_its_way: Island) -> None:
+    told = depart(on_its_way.disk)
+    assert told["slip"] == depart(on_its_way.disk)["slip"]
+    forget_ledger(on_its_way)
+    assert announce(told["slip"]) == announce(told["slip"])
+    assert carry(str(on_its_way.disk))["copied"] == 1
+    announce(told["slip"])  # once more, behind time
+    assert on_its_way.shop.frame(DISKS)["arrived_at"].null_count() == 0
+
+
+def test_the_disk_of_another_site_is_not_written_to(island: Island) -> None:
+    island.prepare()
+    another_label("site", "two")(island)
+    a_day(island.shop)
+    with pytest.raises(AbsentDiskError, match="the disk A1 that is there is of shop/two"):
+        backup("shop", "one", DAY)
+    assert list((island.disk / YEAR / "snapshots").iterdir()) == []
