@@ -21,7 +21,7 @@ help:
 	@echo "make cluster MinIO, Elasticsearch, databases, Prefect and its workers on this machine (make cluster-stop ends them)"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make bench-engine  the engine against DuckDB, plain joins in Polars, and datacompy; the command compare"
-	@echo "make bench-listen  searching a million calls, sixteen users at a time"
+	@echo "make bench-listen  searching a million calls and hearing them, sixteen users at a time"
 	@echo "make bench-latency  from a call's end until it can be heard, over the servers of make cluster, five calls a second"
 	@echo "make bench-capacity  what a recording costs in bytes and CPU, for docs/capacity.md"
 	@echo "make bench   measure against bare restic, s5cmd, bulk requests and the databases' own tools"

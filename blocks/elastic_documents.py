@@ -7,6 +7,7 @@ beginning of one of them; `note_words`, the words of the notes (blocks.words); a
 unchanged document is known.
 """
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -56,6 +57,7 @@ READ_SCHEMA = pl.Schema(
 )
 _STORED_AS = {"started_at": "started_us", "attributes": "attributes_json"}
 READ = [_STORED_AS.get(name, name) for name in DOCUMENT_SCHEMA]
+_STORED = pl.Struct(dict(zip(READ, READ_SCHEMA.values(), strict=True)))
 
 
 def encoded(documents: pl.DataFrame) -> pl.DataFrame:
@@ -126,9 +128,11 @@ def _parts(numbers: pl.Series) -> pl.Series:
 
 def decoded(sources: list[dict[str, Any]]) -> pl.DataFrame:
     """The documents (`DOCUMENT_SCHEMA`) of what Elasticsearch gives back of them."""
-    rows = [[source.get(stored) for stored in READ] for source in sources]
-    read = pl.DataFrame(rows, schema=READ_SCHEMA, orient="row")
-    return read.with_columns(pl.col("day").str.to_date("%Y-%m-%d"), pl.col("started_at").cast(_instant()))
+    # Polars takes them as JSON in half of the time that it takes for Python's own values.
+    lines = pl.Series("line", [json.dumps(source, ensure_ascii=False) for source in sources], dtype=pl.String)
+    read = lines.str.json_decode(_STORED).struct.unnest()
+    named = read.select(pl.col(stored).alias(name) for name, stored in zip(DOCUMENT_SCHEMA, READ, strict=True))
+    return named.with_columns(pl.col("day").str.to_date("%Y-%m-%d"), pl.col("started_at").cast(_instant()))
 
 
 def _instant() -> pl.DataType:
@@ -158,7 +162,7 @@ def _of_its_texts(query: CallQuery) -> list[dict[str, Any]]:
         found.append(_holds("number_parts", "numbers", query.number))
     if query.display_number is not None:
         found.append(_holds("display_parts", "display_digits", query.display_number))
-    looked_for = phrases(query.words or "")
+    looked_for = [] if query.words is None else phrases(query.words)
     if looked_for is None:
         return [{"match_none": {}}]
     return [*found, *({"match_phrase": {"note_words": _set_apart(phrase)}} for phrase in looked_for)]

@@ -34,25 +34,32 @@ log = logging.getLogger(__name__)
 
 
 def watch_site(business: str, site: str, stop: Event) -> None:
-    """Back up whatever is new at the site, again and again, until `stop`.
+    """Back up whatever is new at the site, again and again, until `stop`; what fails is told, and tried again.
 
     Raises:
         SettingsError: the business has no such site, or its settings have no `realtime`.
-        PermanentError: the recordings are not there.
     """
+    every = _realtime(load_place(business, site).business).every_seconds
+    pause = every
+    while not stop.is_set():
+        began = time.monotonic()
+        with _told(f"{business}/{site}"):
+            _watch_disk(business, site, stop)
+        pause = every if time.monotonic() - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+        stop.wait(pause)
+
+
+def _watch_disk(business: str, site: str, stop: Event) -> None:
+    """Back up whatever is new until `stop`, or until something fails: a disk that was away is watched anew."""
     place = load_place(business, site)
-    every = _realtime(place.business).every_seconds
     with watching(place.root, place.business.quiet_period_seconds) as disk:
-        unfinished, pause = True, every
+        unfinished = True
         while not stop.is_set():
             began = time.monotonic()
-            with _told(f"{business}/{site}") as outcome:
-                place = load_place(business, site)
-                if disk.changed() or unfinished or rows_changed(place, datetime.now(UTC)):
-                    unfinished = True
-                    unfinished = _batch(place, disk)
-            pause = every if outcome.good else min(2 * pause, LONGEST_PAUSE)
-            stop.wait(max(0.0, pause - (time.monotonic() - began)))
+            place = load_place(business, site)
+            if disk.changed() or unfinished or rows_changed(place, datetime.now(UTC)):
+                unfinished = _batch(place, disk)
+            stop.wait(max(0.0, _realtime(place.business).every_seconds - (time.monotonic() - began)))
 
 
 def _batch(place: Place, disk: Watcher) -> bool:

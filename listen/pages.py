@@ -35,6 +35,8 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # They are part of the program.
+        auto_reload=False,
     )
     filters: dict[str, Callable[..., Any]] = {
         "number": masked_number,

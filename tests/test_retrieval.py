@@ -152,10 +152,10 @@ def test_what_cannot_be_written_down_does_not_leave(day: Shop) -> None:
 
 
 POINTS = [
-    ("flows.retrieve", "_fix", 1),
+    pytest.param(("flows.retrieve", "_fix", 1), marks=pytest.mark.long),
     pytest.param(("pathlib", "Path.replace", 2), marks=pytest.mark.long),
     ("flows.retrieve", "_fetch", 2),
-    ("flows.retrieve", "zip_folder", 1),
+    pytest.param(("flows.retrieve", "zip_folder", 1), marks=pytest.mark.long),
 ]
 
 

@@ -646,8 +646,8 @@ def retrieve(
     from voxkeep.retrieving import Asked, ask, deliver  # noqa: PLC0415
 
     asked = Asked(file, field, _one_day(since), _one_day(until), name, "csv" if csv else "xlsx")
-    reach(home, business)
     retrieval = ask(home, business, asked)
+    reach(home, business)
     result = _run_flow("retrieve", home, {"business": business, "request": retrieval.name})
     deliver(retrieval, target)
     _show_result(result | {"file": str(target)}, json=json)
