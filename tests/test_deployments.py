@@ -22,6 +22,7 @@ ALL_OURS = {
     "deployment reconcile/shop",
     "deployment drill/shop--one",
     "deployment inspect/shop",
+    "deployment maintain/shop",
     "deployment retain/shop",
     "deployment notice/shop",
     "deployment export/shop",
