@@ -70,7 +70,6 @@ class Site(_Strict):
         default_factory=dict,
         description="Year, in quotes: where its repository lies, when not with the others; moved, or on a new cluster.",
     )
-    carry: Carrying = Field(default_factory=Carrying, description="How long the disks of a site may be away.")
     since: date | None = Field(None, description="First business day that is kept; backups are due from then on.")
     timetable: Timetable | None = Field(
         None, description="When this site may back up, and how fast it may send; the business's, where not given."
