@@ -2,23 +2,30 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from pydantic import SecretStr
 from repositories import make_repository
 from shop import DAY, PASSWORD, Shop
 
+from blocks.business import Business
 from blocks.disk_label import LABEL, label_of
-from blocks.errors import AbsentDiskError, PermanentError
+from blocks.errors import AbsentDiskError, PermanentError, TransientError
 from blocks.repository import Repository
+from blocks.saved import load
+from flows.absence import look_for_disk
 from flows.backup import backup
 from flows.carry import carry
-from flows.disks import announce, depart, prepare
+from flows.disks import announce, depart, prepare, tell_missing
 from flows.ingest import ingest
 from reconcile.frames import CARRIED, DISKS, SNAPSHOTS
 from voxkeep.carrying import ledger
+from voxkeep.lookup import show_status, status_of
+from voxkeep.main import app
 
 YEAR = str(DAY.year)
 
@@ -203,6 +210,33 @@ def test_a_disk_of_which_only_the_slip_is_known_is_taken_in(on_its_way: Island) 
     assert on_its_way.shop.frame(DISKS)["arrived_at"].null_count() == 0
 
 
+def test_a_disk_that_is_not_there_is_no_failure_until_it_lasts(island: Island, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = island.shop
+    (shop.folder / "route").write_text("json://127.0.0.1:9/")
+    Island(shop, alerts={"team": {"file": "route"}}, language="en")
+    a_day(shop)
+    island.disk.mkdir(parents=True)  # what is left of a mount point
+    monkeypatch.setattr("sys.argv", ["voxkeep", "backup", "shop", "--home", str(shop.folder / "home")])
+    with pytest.raises(SystemExit) as ended:
+        app()
+    assert ended.value.code == 75
+    assert list(island.disk.iterdir()) == []
+    business, now = load(Business, "shop"), datetime.now(UTC)
+    with pytest.raises(AbsentDiskError, match="the disk is not mounted"):
+        look_for_disk(business, "one", now + timedelta(days=2.9))
+    assert list((shop.storage / "outbox" / "shop").glob("*.json")) == []
+    assert "no disk since" in str(show_status(status_of(shop.folder / "home")).title)
+    with pytest.raises(TransientError, match="so it has been for 3 days") as failed:
+        flow(look_for_disk, validate_parameters=False)(business, "one", now + timedelta(days=3.1))
+    assert not isinstance(failed.value, AbsentDiskError)
+    (kept,) = (shop.storage / "outbox" / "shop").glob("*.json")
+    assert "no disk at one" in kept.read_text()
+    shutil.rmtree(island.disk.parent)
+    island.prepare()
+    look_for_disk(business, "one", now)
+    assert status_of(shop.folder / "home")["shop"]["sites"]["one"]["disk_absent_since"] is None
+
+
 def test_the_disk_of_another_site_is_not_written_to(island: Island) -> None:
     island.prepare()
     another_label("site", "two")(island)
@@ -210,3 +244,19 @@ def test_the_disk_of_another_site_is_not_written_to(island: Island) -> None:
     with pytest.raises(AbsentDiskError, match="the disk A1 that is there is of shop/two"):
         backup("shop", "one", DAY)
     assert list((island.disk / YEAR / "snapshots").iterdir()) == []
+
+
+def test_a_disk_that_departed_and_did_not_arrive_is_told_until_it_does(on_its_way: Island) -> None:
+    shop = on_its_way.shop
+    (shop.folder / "route").write_text("json://127.0.0.1:9/")
+    Island(shop, alerts={"team": {"file": "route"}})
+    home, business = shop.folder / "home", load(Business, "shop")
+    later = datetime.now(UTC) + timedelta(days=8)
+    assert tell_missing(business, datetime.now(UTC)) == []
+    assert [told.route for told in tell_missing(business, later)] == ["team"]
+    (kept,) = (shop.storage / "outbox" / "shop").glob("*.json")
+    assert "硬盘 A1 未到" in kept.read_text()
+    assert "the disk A1 is on its way" in str(show_status(status_of(home)).title)
+    carry(str(on_its_way.disk))
+    assert tell_missing(business, later) == []
+    assert status_of(home)["shop"]["disks_away"] == []
