@@ -228,7 +228,7 @@ def test_a_batch_indexes_only_the_calls_that_differ_and_what_the_index_refuses_w
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, day = today()
-    shop.apply(realtime=QUICK)
+    shop.apply(realtime=QUICK, quiet_period_seconds=0)
     shop.call("1", clock, day=day)
     shop.recording(clock, day=day)
     backup("shop", "one")
