@@ -65,7 +65,6 @@ class Known:
     snapshots: pl.DataFrame
     drills: pl.DataFrame
     gone: pl.DataFrame
-    purged: pl.DataFrame
     trace: pl.DataFrame
     inventory: pl.DataFrame
 
@@ -212,8 +211,8 @@ def _clocks(whose: Whose, offsets: pl.DataFrame) -> Item:
 
 def _gone(known: Known) -> Item:
     """What the source disks no longer have, and whether a signed list allowed it."""
-    unexplained = known.gone.join(known.purged, on="recording_id", how="anti").height
-    places = {"purged": f"{known.purged['recording_id'].n_unique():,}", "unexplained": f"{unexplained:,}"}
+    unexplained = known.gone["list_id"].null_count()
+    places = {"purged": f"{known.gone.height - unexplained:,}", "unexplained": f"{unexplained:,}"}
     return Item("gone", "attention" if unexplained else "good", "inspect_gone_said", places)
 
 

@@ -18,7 +18,7 @@ from tables import at
 
 from blocks.errors import PermanentError, SettingsError
 from flows.inspection import inspect, sign
-from reconcile.frames import DRILLS, FINDINGS, GONE, INSPECTIONS, INVENTORY, PURGED, SNAPSHOTS, SUMMARY, TRACE, Frame
+from reconcile.frames import DRILLS, FINDINGS, GONE, INSPECTIONS, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
 from reconcile.inspection import (
     InspectionRules,
     Known,
@@ -194,7 +194,7 @@ def rows(frame: Frame, *given: dict[str, Any]) -> pl.DataFrame:
 def known(**frames: pl.DataFrame) -> Known:
     names = {
         "summary": SUMMARY, "grown": SUMMARY, "findings": FINDINGS, "snapshots": SNAPSHOTS, "drills": DRILLS,
-        "gone": GONE, "purged": PURGED, "trace": TRACE, "inventory": INVENTORY,
+        "gone": GONE, "trace": TRACE, "inventory": INVENTORY,
     }  # fmt: skip
     return Known(**{name: frame.empty() for name, frame in names.items()} | frames)
 
@@ -228,10 +228,9 @@ def test_a_site_without_yesterdays_backup_is_bad_and_named() -> None:
          "bad", {"critical": "1", "major": "0", "minor": "0"}),
         ("findings", {"findings": rows(FINDINGS, {"status": "resolved", "severity": "critical"})}, "good",
          {"critical": "0", "major": "0", "minor": "0"}),
-        ("gone", {"gone": rows(GONE, {"recording_id": "a"}, {"recording_id": "b"}),
-                  "purged": rows(PURGED, {"recording_id": "a"})}, "attention", {"purged": "1", "unexplained": "1"}),
-        ("gone", {"gone": rows(GONE, {"recording_id": "a"}), "purged": rows(PURGED, {"recording_id": "a"})}, "good",
-         {"purged": "1", "unexplained": "0"}),
+        ("gone", {"gone": rows(GONE, {"list_id": "a"}, {"list_id": None})}, "attention",
+         {"purged": "1", "unexplained": "1"}),
+        ("gone", {"gone": rows(GONE, {"list_id": "a"})}, "good", {"purged": "1", "unexplained": "0"}),
         ("clocks", {"inventory": rows(INVENTORY, {"site": "bj", "recording_id": "a", "started_at": at("09:07:00")}),
                     "trace": rows(TRACE, {"recording_id": "a", "match": "key", "started_at": at("09:00:00")})},
          "attention", {"where": "北京", "offset": "+420.0", "limit": "60"}),

@@ -131,6 +131,7 @@ def _business(settings: Settings) -> Business:
         backup_due_hours=settings.backup_due_hours,
         coverage_target=settings.coverage_target,
         expected=settings.expectations.model_dump(mode="json"),
+        purge_after_days=settings.purge_after_days,
         inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),
         packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
         has_workers=settings.schedules is not None,
