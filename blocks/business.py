@@ -97,6 +97,7 @@ class Business(Block):
     expected: dict[str, Any] = Field(
         default_factory=dict, description="What is expected of each day (reconcile.expected.Expected)."
     )
+    purge_after_days: int = Field(default=30, ge=0, description="Days after which a source may delete what is kept.")
     inspection: dict[str, Any] = Field(
         default_factory=dict, description="How it is inspected every morning (reconcile.inspection.InspectionRules)."
     )

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
@@ -76,6 +77,11 @@ class Place:
         """When it may back up, and how fast it may send."""
         return Timetable.model_validate(self.settings.timetable)
 
+    @property
+    def reports(self) -> Path:
+        """Where `voxkeep purge` leaves what it has deleted."""
+        return Path(self.settings.staging).resolve() / "purged"
+
 
 class Live(BaseModel):
     """What the watcher has seen of the disk: files that are being written, and since when it sees every write."""
@@ -123,6 +129,7 @@ def back_up(place: Place, day: date | None, live: Live | None = None) -> dict[st
         if isinstance(taken, OutOfTimeError):
             raise taken
         lost = confirm(place, until.year, taken, inventory)
+        _put_away(place)
     done = {
         "business": business,
         "site": site,
@@ -390,6 +397,7 @@ def growing_state(live: Live, quiet_since: datetime) -> pl.Expr:
 def stage(place: Place, days: list[date], disk: Scan, inventory: pl.DataFrame) -> str:
     """Put the new staging folder in place; returns a digest of all that the snapshot will hold."""
     folder = place.staging.with_suffix(".part")
+    _take_reports(place, folder / "purged")
     inventory.write_parquet(folder / "inventory.parquet", compression="zstd", statistics=True)
     everything = disk.files.select("path", "size", "mtime_ns").hash_rows(seed=1).sort()
     run = {
@@ -412,6 +420,21 @@ def stage(place: Place, days: list[date], disk: Scan, inventory: pl.DataFrame) -
     shutil.rmtree(place.staging, ignore_errors=True)
     folder.rename(place.staging)
     return content
+
+
+def _take_reports(place: Place, target: Path) -> None:
+    """Copy what was reported of deletions (`voxkeep purge`): the centre learns of them with the snapshot."""
+    for report in sorted(place.reports.glob("*.json")):
+        target.mkdir(exist_ok=True)
+        shutil.copy2(report, target / report.name)
+
+
+def _put_away(place: Place) -> None:
+    """Put the reports that are in the snapshot aside, so that each goes only once."""
+    for report in (place.staging / "purged").glob("*.json"):
+        (place.reports / "taken").mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            (place.reports / report.name).rename(place.reports / "taken" / report.name)
 
 
 def _named_content(folder: Path, file: Path) -> bytes:

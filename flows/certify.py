@@ -80,7 +80,7 @@ def _signer(business: str) -> Signer:
 def issue(settings: Business, centres: list[Centre], period: Period, signer: Signer, now: datetime) -> Path:
     """The folder with certificate, signature, public key, list of recordings, and a page for people."""
     folder = settings.reports() / "certificates" / f"{period.since}--{period.until}--issued-{now:%Y%m%dT%H%M%SZ}"
-    return _write_whole(folder, files_of(period, _kept(centres, period), signer, now))
+    return write_whole(folder, files_of(period, _kept(centres, period), signer, now))
 
 
 def files_of(period: Period, kept: Kept, signer: Signer, now: datetime) -> dict[str, bytes]:
@@ -113,7 +113,7 @@ def _kept(centres: list[Centre], period: Period) -> Kept:
     )
 
 
-def _write_whole(folder: Path, files: dict[str, bytes]) -> Path:
+def write_whole(folder: Path, files: dict[str, bytes]) -> Path:
     """All files or none: a folder that a killed run left half-written is not there."""
     if folder.exists():
         return folder

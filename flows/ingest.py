@@ -39,6 +39,7 @@ from flows.untraced import mark
 from reconcile import arrivals, checks
 from reconcile.calls import read_calls, read_notes
 from reconcile.documents import differing, documents
+from reconcile.errors import UnreadableError
 from reconcile.frames import (
     CALLS,
     EXTRACTS,
@@ -47,6 +48,7 @@ from reconcile.frames import (
     INVENTORY,
     LISTENABLE,
     NOTES,
+    PURGED,
     QUARANTINE,
     REJECTED,
     RESTORED,
@@ -60,6 +62,7 @@ from reconcile.frames import (
 )
 from reconcile.listenable import newly_listenable
 from reconcile.matching import match
+from reconcile.purge import read_report, with_purged
 from reconcile.recordings import name_files, object_key
 from reconcile.rules import Rules
 from reconcile.snapshots import renamed
@@ -409,6 +412,7 @@ def catalogue(
         for day in _days(arrived):
             part = arrived.filter(pl.col("day") == day)
             centre.write(frame, day, arrivals.newest_versions(centre.read(frame, [day]), part))
+    _take_reports(centre, snapshot)
     newer = _newer(centre, snapshot)
     _miss(centre, snapshot, inventory, newer)
     tables = _read_tables(centre, snapshot)
@@ -454,7 +458,33 @@ def _miss(centre: Centre, snapshot: Snapshot, inventory: pl.DataFrame, newer: li
         if snapshot.inventory_whole:
             gone = arrivals.gone(centre.read(INVENTORY, [day]), inventory, gone, earlier, snapshot.taken_at)
         if known.height or gone.height:
-            centre.write(GONE, day, gone)
+            centre.write(GONE, day, arrivals.explained(gone, centre.read(PURGED, [day])))
+
+
+def _take_reports(centre: Centre, snapshot: Snapshot) -> None:
+    """PURGED of what the site reports to have deleted as signed lists allowed; a report that is none is set aside."""
+    business, site = centre.business.business, centre.site
+    for file in sorted(snapshot.folder.glob("purged/*.json")):
+        try:
+            told = read_report(file.read_bytes(), business, site)
+        except UnreadableError as error:
+            _set_report_aside(centre, snapshot, f"purged/{file.name}", str(error))
+            continue
+        for day in _days(told):
+            part = with_purged(centre.read(PURGED, [day]), told.filter(pl.col("day") == day))
+            centre.write(PURGED, day, part)
+            if centre.read(GONE, [day]).height:
+                centre.write(GONE, day, arrivals.explained(centre.read(GONE, [day]), part))
+        get_run_logger().info("%s: %d recordings were purged at the source", centre.name, told.height)
+
+
+def _set_report_aside(centre: Centre, snapshot: Snapshot, name: str, reason: str) -> None:
+    row = {
+        "business": centre.business.business, "site": centre.site, "dataset": "purged", "day": snapshot.day,
+        "source_file": name, "source_row": 1, "reason": reason, "raw": "",
+    }  # fmt: skip
+    known = centre.read(QUARANTINE, [snapshot.day]).filter(pl.col("source_file") != name)
+    centre.write(QUARANTINE, snapshot.day, pl.concat([known, pl.DataFrame([row], schema=QUARANTINE.schema)]))
 
 
 @task(name="compare sample", cache_policy=NO_CACHE)

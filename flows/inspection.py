@@ -198,8 +198,8 @@ def form(book: Book) -> type[RunInput]:
         "Signature",
         __base__=RunInput,
         name=(str, _field("name", spoken, pattern=r"\S")),
-        verdict=(choice, _field("verdict", spoken, default=verdicts[0])),
-        heard=(int, _field("heard", spoken, default=len(figures["sample"]), ge=0)),
+        verdict=(choice, _field("verdict", spoken)),
+        heard=(int, _field("heard", spoken, ge=0)),
         comment=(str, _field("comment", spoken, default="")),
     )
     made._description = inspection_form(figures, sha256, spoken)  # noqa: SLF001  # as with_initial_data does

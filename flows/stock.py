@@ -14,7 +14,7 @@ from blocks.saved import load
 from flows.days import days_between
 from flows.errors import OUR_ERRORS
 from flows.ingest import Centre
-from reconcile.frames import DRILLS, FINDINGS, GONE, INVENTORY, PURGED, SNAPSHOTS, SUMMARY, TRACE, Frame
+from reconcile.frames import DRILLS, FINDINGS, GONE, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
 from reconcile.inspection import InspectionRules, Known, Measured, Whose, figures, to_hear
 from reconcile.report import masked
 
@@ -59,7 +59,6 @@ def look(settings: Business, centres: list[Centre], as_of: date) -> Known:
         snapshots=read(SNAPSHOTS, FINDING_DAYS),
         drills=read(DRILLS, DRILL_DAYS),
         gone=read(GONE, FINDING_DAYS),
-        purged=read(PURGED, FINDING_DAYS),
         trace=read(TRACE, recent),
         inventory=read(INVENTORY, recent),
     )

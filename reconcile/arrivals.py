@@ -153,9 +153,16 @@ def gone(
         .agg(pl.col("taken_at").max().alias("last_on_site"))
     )
     fresh = missing.join(seen, on="day", how="left").with_columns(
-        pl.lit(taken_at.astimezone(UTC), INSTANT).alias("gone_since")
+        pl.lit(taken_at.astimezone(UTC), INSTANT).alias("gone_since"), pl.lit(None, pl.String).alias("list_id")
     )
     return pl.concat([before, fresh.select(list(GONE.columns))]).sort("recording_id")
+
+
+def explained(before: pl.DataFrame, purged: pl.DataFrame) -> pl.DataFrame:
+    """GONE with the purge list as which allowed each deletion, as far as the source has reported it (PURGED)."""
+    lists = purged.sort("purged_at").group_by("recording_id", maintain_order=True).agg(pl.last("list_id"))
+    told = before.drop("list_id").join(lists, on="recording_id", how="left", maintain_order="left")
+    return told.select(list(GONE.columns))
 
 
 def newest_versions(known: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:

@@ -213,6 +213,9 @@ GONE = Frame(
         "recording_id": Column(pl.String, "the recording"),
         "last_on_site": Column(INSTANT, "time of the last snapshot whose inventory has it", nullable=True),
         "gone_since": Column(INSTANT, "time of the first snapshot whose inventory does not"),
+        "list_id": Column(
+            pl.String, "the purge list as which allowed it was deleted; null: nobody told", nullable=True
+        ),
     },
 )
 

@@ -23,7 +23,7 @@ STATES: tuple[State, ...] = ("bad", "attention", "unknown", "good")
 
 # What is remarked on: old locks, a disk that fills, a drill that is long ago.
 LOCK_HOURS = 1.0
-FULL_SOON, FULL_AT_ONCE = 60, 14
+FULL_SOON, FULL_AT_ONCE, FAR = 60, 14, 3650
 ROOM_LEFT, ROOM_GONE = 0.2, 0.1
 DRILL_DAYS = 35
 
@@ -65,7 +65,6 @@ class Known:
     snapshots: pl.DataFrame
     drills: pl.DataFrame
     gone: pl.DataFrame
-    purged: pl.DataFrame
     trace: pl.DataFrame
     inventory: pl.DataFrame
 
@@ -212,15 +211,15 @@ def _clocks(whose: Whose, offsets: pl.DataFrame) -> Item:
 
 def _gone(known: Known) -> Item:
     """What the source disks no longer have, and whether a signed list allowed it."""
-    unexplained = known.gone.join(known.purged, on="recording_id", how="anti").height
-    places = {"purged": f"{known.purged['recording_id'].n_unique():,}", "unexplained": f"{unexplained:,}"}
+    unexplained = known.gone["list_id"].null_count()
+    places = {"purged": f"{known.gone.height - unexplained:,}", "unexplained": f"{unexplained:,}"}
     return Item("gone", "attention" if unexplained else "good", "inspect_gone_said", places)
 
 
 def _room(measured: Measured) -> Item:
     part = measured.free / measured.total if measured.total else 0.0
     state: State = "bad" if part < ROOM_GONE else "attention" if part < ROOM_LEFT else "good"
-    return Item("room", state, "inspect_room_said", {"free": f"{measured.free / 1e9:,.0f}", "part": _share(part)})
+    return Item("room", state, "inspect_room_said", {"free": _volume(measured.free), "part": _share(part)})
 
 
 def _forecast(known: Known, measured: Measured) -> Item:
@@ -231,7 +230,13 @@ def _forecast(known: Known, measured: Measured) -> Item:
         return Item("forecast", "unknown", "inspect_forecast_none")
     left = int(measured.free / a_day)
     state: State = "bad" if left < FULL_AT_ONCE else "attention" if left < FULL_SOON else "good"
-    return Item("forecast", state, "inspect_forecast_said", {"days": f"{left:,}", "growth": f"{a_day / 1e9:,.2f}"})
+    if left > FAR:
+        return Item("forecast", "good", "inspect_forecast_far", {"growth": _volume(a_day)})
+    return Item("forecast", state, "inspect_forecast_said", {"days": f"{left:,}", "growth": _volume(a_day)})
+
+
+def _volume(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"  # noqa: PLR2004  # a billion
 
 
 def _locks(measured: Measured) -> Item:

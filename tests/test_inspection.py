@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.schemas.automations import EventTrigger
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 from shop import DAY, Shop
@@ -18,7 +19,7 @@ from tables import at
 
 from blocks.errors import PermanentError, SettingsError
 from flows.inspection import inspect, sign
-from reconcile.frames import DRILLS, FINDINGS, GONE, INSPECTIONS, INVENTORY, PURGED, SNAPSHOTS, SUMMARY, TRACE, Frame
+from reconcile.frames import DRILLS, FINDINGS, GONE, INSPECTIONS, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
 from reconcile.inspection import (
     InspectionRules,
     Known,
@@ -102,9 +103,10 @@ def test_a_run_waits_until_a_person_has_signed_in_prefect(shop: Shop) -> None:
         assert "15372388463" not in told
         schema = named(client, made, "schema")
         assert list(schema["properties"]) == ["name", "verdict", "heard", "comment"]
+        assert schema["required"] == ["name", "verdict", "heard"]  # nobody signs by doing nothing
         assert schema["properties"]["verdict"]["enum"] == ["合格", "合格，有意见", "不合格"]
 
-        refused = client.resume_flow_run(made.id, run_input={"name": " ", "verdict": "合格"})
+        refused = client.resume_flow_run(made.id, run_input={"name": " ", "verdict": "合格", "heard": 1})
         assert refused.status.name == "REJECT"
         said = {"name": "王磊", "verdict": "合格，有意见", "heard": 1, "comment": "c2 已报修"}
         assert client.resume_flow_run(made.id, run_input=said).status.name == "ACCEPT"
@@ -117,6 +119,13 @@ def test_a_run_waits_until_a_person_has_signed_in_prefect(shop: Shop) -> None:
     page = (shop.storage / "reports" / shop.business / str(DAY) / "inspection.html").read_text()
     assert "王磊" in page
     assert "c2 已报修" in page
+
+
+def test_a_run_that_waits_is_not_taken_for_dead(shop: Shop) -> None:
+    with get_client(sync_client=True) as client:
+        (watch,) = client.read_automations_by_name(f"{shop.business}: a worker died")
+    assert isinstance(watch.trigger, EventTrigger)
+    assert "prefect.flow-run.Suspended" in watch.trigger.expect
 
 
 def test_run_again_it_is_the_same_inspection_and_only_one_run_waits(shop: Shop) -> None:
@@ -194,7 +203,7 @@ def rows(frame: Frame, *given: dict[str, Any]) -> pl.DataFrame:
 def known(**frames: pl.DataFrame) -> Known:
     names = {
         "summary": SUMMARY, "grown": SUMMARY, "findings": FINDINGS, "snapshots": SNAPSHOTS, "drills": DRILLS,
-        "gone": GONE, "purged": PURGED, "trace": TRACE, "inventory": INVENTORY,
+        "gone": GONE, "trace": TRACE, "inventory": INVENTORY,
     }  # fmt: skip
     return Known(**{name: frame.empty() for name, frame in names.items()} | frames)
 
@@ -228,15 +237,14 @@ def test_a_site_without_yesterdays_backup_is_bad_and_named() -> None:
          "bad", {"critical": "1", "major": "0", "minor": "0"}),
         ("findings", {"findings": rows(FINDINGS, {"status": "resolved", "severity": "critical"})}, "good",
          {"critical": "0", "major": "0", "minor": "0"}),
-        ("gone", {"gone": rows(GONE, {"recording_id": "a"}, {"recording_id": "b"}),
-                  "purged": rows(PURGED, {"recording_id": "a"})}, "attention", {"purged": "1", "unexplained": "1"}),
-        ("gone", {"gone": rows(GONE, {"recording_id": "a"}), "purged": rows(PURGED, {"recording_id": "a"})}, "good",
-         {"purged": "1", "unexplained": "0"}),
+        ("gone", {"gone": rows(GONE, {"list_id": "a"}, {"list_id": None})}, "attention",
+         {"purged": "1", "unexplained": "1"}),
+        ("gone", {"gone": rows(GONE, {"list_id": "a"})}, "good", {"purged": "1", "unexplained": "0"}),
         ("clocks", {"inventory": rows(INVENTORY, {"site": "bj", "recording_id": "a", "started_at": at("09:07:00")}),
                     "trace": rows(TRACE, {"recording_id": "a", "match": "key", "started_at": at("09:00:00")})},
          "attention", {"where": "北京", "offset": "+420.0", "limit": "60"}),
         ("forecast", {"grown": rows(SUMMARY, {"bytes": 10_000_000_000}, {"bytes": 0, "site": "b"})}, "attention",
-         {"days": "25", "growth": "20.00"}),
+         {"days": "25", "growth": "20.0 GB"}),
         ("drills", {"drills": rows(DRILLS, {"site": "cq", "good": True}, {"site": "bj", "good": False})}, "bad",
          {"n": "1", "of": "2", "where": "北京"}),
         ("drills", {"drills": rows(DRILLS, {"site": "cq", "good": True}, {"site": "bj", "good": True})}, "good",
@@ -264,8 +272,8 @@ def test_room_alerts_and_locks_are_judged(measured: Measured, states: tuple[str,
 
 def test_the_form_says_everything_in_both_languages() -> None:
     found = looked_at()
-    assert "❌ | **备份** | 0 / 2 个站点有昨日的备份，缺：重庆, 北京" in inspection_form(found, "a" * 64, "zh")
-    assert "❔ | **Coverage** | no call had to have a recording" in inspection_form(found, "a" * 64, "en")
+    assert "| **异常** | 备份 | 0 / 2 个站点有昨日的备份，缺：重庆, 北京 |" in inspection_form(found, "a" * 64, "zh")
+    assert "| **not known** | Coverage | no call had to have a recording |" in inspection_form(found, "a" * 64, "en")
 
 
 def test_acts_tell_how_it_stands_and_what_is_overdue() -> None:

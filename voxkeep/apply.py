@@ -133,6 +133,7 @@ def _business(settings: Settings) -> Business:
         spot_check_files=settings.spot_check_files,
         coverage_target=settings.coverage_target,
         expected=settings.expectations.model_dump(mode="json"),
+        purge_after_days=settings.purge_after_days,
         inspection=settings.inspection.model_dump(mode="json", exclude={"escalate_to"}),
         packs={pack.pack: pack.plain().model_dump(mode="json") for pack in _packs(settings)},
         retention=settings.retention.model_dump(mode="json"),

@@ -189,6 +189,7 @@ def _worker_died(business: str) -> _Parts:
             "prefect.flow-run.Failed",
             "prefect.flow-run.Cancelled",
             "prefect.flow-run.Crashed",
+            "prefect.flow-run.Suspended",  # it waits for a person, and no process does
         },
         match={"prefect.resource.id": "prefect.flow-run.*"},
         match_related={"prefect.resource.id": f"prefect.tag.business={business}"},

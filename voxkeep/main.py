@@ -40,6 +40,7 @@ FLOWS = {
     "retain": "retention",
     "preview": "retention",
     "erase": "erase",
+    "purge_list": "purge",
 }
 
 app = typer.Typer(
@@ -1025,3 +1026,47 @@ def erase(
     subject = {"call": call, "number": number, "attribute": attribute}
     parameters = {"business": business, "author": author or getuser(), "reason": reason, "subject": subject}
     _show_result(_run_flow("erase", home, parameters), json=json)
+
+
+@app.command(name="purge-list", epilog="Example: [bold]voxkeep purge-list meituan cq[/]")
+def purge_list(
+    business: Annotated[str, typer.Argument(help="The business.")],
+    site: Annotated[str, typer.Argument(help="The site.")],
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="First business day; all, if not given.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    json: Json = False,
+) -> None:
+    """Centrally: sign the list of recordings that the site may delete, for they are stored, proved and published.
+
+    Exit code 0: there is a list; 1: nothing may go; 2: it could not run.
+    """
+    result = _run_flow("purge_list", home, {"business": business, "site": site, "since": _one_day(since)})
+    _show_result(result, json=json)
+    raise typer.Exit(COMPLETE if result["list"] else INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]voxkeep purge list.json --public-key public-key.pem --really[/]")
+def purge(
+    file: Annotated[Path, typer.Argument(help="The list; its signature, list.json.sig, lies beside it.")],
+    public_key: Annotated[
+        Path, typer.Option("--public-key", help="Key of the centre, which it gave out on another way than the list.")
+    ],
+    staging: Annotated[
+        Path | None, typer.Option("--staging", help="Staging folder of the site, where it is not that of the list.")
+    ] = None,
+    really: Annotated[
+        bool, typer.Option("--really", help="Delete; without it, only say what would be deleted.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """At the site: delete what a signed list names, and only if it is still just so; the next backup reports it.
+
+    Exit code 0: all that it names went, or would go; 1: some files stay, and it says why; 2: it could not run.
+    """
+    from voxkeep.purge import carry_out  # noqa: PLC0415
+
+    result = carry_out(file, public_key, staging, really=really)
+    _show_result(result, json=json)
+    raise typer.Exit(INCOMPLETE if result["stays"] else COMPLETE)

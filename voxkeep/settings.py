@@ -228,6 +228,9 @@ class Settings(_Strict):
         default_factory=list, description="Files, beside this YAML, of the packs that banks ask for (docs/packs.md)."
     )
     alerts: dict[str, Secret] = Field(default_factory=dict, description="Route: Apprise URL to which alerts go.")
+    purge_after_days: int = Field(
+        30, strict=True, ge=0, description="Days after which `voxkeep purge-list` lets a source delete what is kept."
+    )
     inspection: Inspection = Field(
         default_factory=Inspection, description="The daily inspection 巡检, which a person signs."
     )

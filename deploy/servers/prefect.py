@@ -58,6 +58,8 @@ class Prefect:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_EVENTS_MAXIMUM_RELATED_RESOURCES": "500",
             "PREFECT_UI_API_URL": self.api_url,
+            # The second UI of 3.8 cannot resume a run, and so not sign an inspection.
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",
         }
         if self.database_url:
             environment["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database_url

@@ -11,8 +11,8 @@ from reconcile.report.messages import Language, say
 from reconcile.report.sheet import local, sheet
 from reconcile.report.spoken import both
 
-# As a checklist shows a state where there are no colours.
-SIGNS = {"good": "✅", "attention": "⚠️", "bad": "❌", "unknown": "❔"}
+# The form is narrow: more sites than these stand on the page alone, those with the worst findings first.
+_SITES = 20
 _TONES = {"open": "attention", "ok": "good", "remarks": "good", "rejected": "bad"}
 
 
@@ -51,7 +51,7 @@ def inspection_form(figures: dict[str, Any], sha256: str, language: Language) ->
         return say(key, language, **places)
 
     items = [
-        f"| {SIGNS[item['state']]} | **{t('inspect_' + item['key'])}** | {_cell(t(item['said'], **item['places']))} |"
+        f"| {_state(item, language)} | {t('inspect_' + item['key'])} | {plain(t(item['said'], **item['places']))} |"
         for item in figures["items"]
     ]
     return "\n".join(
@@ -60,65 +60,53 @@ def inspection_form(figures: dict[str, Any], sha256: str, language: Language) ->
             "",
             f"**{headline(figures, language)}**",
             "",
-            f"| | {t('inspect_item')} | {t('inspect_figure')} |",
-            "| :-: | --- | --- |",
+            f"| {t('inspect_state')} | {t('inspect_item')} | {t('inspect_figure')} |",
+            "| --- | --- | --- |",
             *items,
             "",
             *_sites(figures, language),
             *_sample(figures, language),
-            f"{t('inspect_fingerprint', sha256=f'`{sha256[:16]}…`')}",
+            t("inspect_fingerprint", sha256=f"`{sha256[:16]}…`"),
         ]
     )
+
+
+def _state(item: dict[str, Any], language: Language) -> str:
+    """The state in a word, that of what is not good in bold: not every machine has signs for it."""
+    word = say(f"inspect_state_{item['state']}", language)
+    return word if item["state"] == "good" else f"**{word}**"
 
 
 def _sites(figures: dict[str, Any], language: Language) -> list[str]:
     def t(key: str, **places: object) -> str:
         return say(key, language, **places)
 
-    heads = [t("site"), t("inspect_last_backup"), t("recordings"), t("coverage"), t("inspect_open"), t("drill")]
+    worst = sorted(figures["sites"], key=lambda site: [-n for n in site["open"]])
     lines = []
-    for site in figures["sites"]:
-        hours, drill = site["last_backup_hours"], site["drill"]
-        backup = t("inspect_ago", day=site["last_backup_day"], hours=hours) if hours is not None else t("inspect_never")
-        drilled = t(f"inspect_drill_{'good' if drill['good'] else 'failed'}", day=drill["day"]) if drill else None
+    for site in worst[:_SITES]:
         cells = [
-            site["title"], backup, f"{site['recordings']:,}", site["coverage"] or "—",
-            " / ".join(map(str, site["open"])), drilled or t("inspect_never"),
+            plain(site["title"]), site["last_backup_day"] or t("inspect_never"), site["coverage"] or "—",
+            " / ".join(map(str, site["open"])),
         ]  # fmt: skip
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        lines.append(f"| {' | '.join(cells)} |")
+    more = [t("inspect_more_sites", n=len(worst) - _SITES), ""] if len(worst) > _SITES else []
+    heads = [t("site"), t("inspect_last_backup"), t("coverage"), t("open_findings")]
     return [
-        f"### {t('inspect_sites')}",
-        "",
-        f"| {' | '.join(heads)} |",
-        "| --- | --- | --: | --: | --: | --- |",
-        *lines,
-        "",
-    ]
+        f"### {t('inspect_sites')}", "", f"| {' | '.join(heads)} |", "| --- | --- | --: | --: |", *lines, "", *more,
+    ]  # fmt: skip
 
 
 def _sample(figures: dict[str, Any], language: Language) -> list[str]:
+    """The recordings as a list: a table of so many columns would not fit."""
     if not figures["sample"]:
         return []
     lines = []
     for one in figures["sample"]:
-        name = f"[{_cell(one['call_id'])}]({one['link']})" if one["link"] else f"`{one['call_id']}`"
-        line = f"{one['extension'] or '—'} → {one['number']}"
-        lines.append(f"| {name} | {_cell(one['site'])} | {one['started']} | {_cell(line)} | {one['seconds']} s |")
-    heads = [say(key, language) for key in ("inspect_call", "site", "taken_at", "inspect_line", "inspect_length")]
-    return [
-        f"### {say('inspect_sample', language)}",
-        "",
-        f"| {' | '.join(heads)} |",
-        "| --- | --- | --- | --- | --: |",
-        *lines,
-        "",
-        say("inspect_how", language),
-        "",
-    ]
-
-
-def _cell(text: str) -> str:
-    return str(text).replace("|", "\\|").replace("\n", " ")
+        call = one["call_id"].replace("`", "'").replace("]", ")")  # as it is: it is asked for by this name
+        name = f"[{call}]({one['link']})" if one["link"] else f"`{call}`"
+        line = plain(f"{one['extension'] or '—'} → {one['number']}")
+        lines.append(f"- {name} · {one['site']} · {one['started']} · {line} · {one['seconds']} s")
+    return [f"### {say('inspect_sample', language)}", "", *lines, "", say("inspect_how", language), ""]
 
 
 def inspection_brief(figures: dict[str, Any], what: str, where: str, language: Language) -> str:
@@ -126,7 +114,7 @@ def inspection_brief(figures: dict[str, Any], what: str, where: str, language: L
     lines = [f"### {plain(figures['title'])} · {say('inspection', language)} {figures['day']}", "", what, ""]
     lines += [f"**{headline(figures, language)}**", ""]
     lines += [
-        f"- {SIGNS[item['state']]} {say('inspect_' + item['key'], language)}："
+        f"- {_state(item, language)} {say('inspect_' + item['key'], language)}: "
         f"{plain(say(item['said'], language, **item['places']))}"
         for item in figures["items"]
         if item["state"] in ("bad", "attention")
