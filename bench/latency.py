@@ -130,7 +130,7 @@ class Listener:
         """Hear what can be heard now and could not before."""
         from blocks.query import CallQuery  # noqa: PLC0415
 
-        query = CallQuery(businesses=(BUSINESS,), has_recording=True, limit=PAGE)
+        query = CallQuery(businesses=(BUSINESS,), recording_state="ok", limit=PAGE)
         while True:
             found = self._places.index.search(query)
             new = [call for call in found.calls.iter_rows(named=True) if call["call_id"] not in self.heard]
@@ -140,7 +140,7 @@ class Listener:
                 self.heard[call["call_id"]] = time.time()
             if not new or found.after is None:
                 return
-            query = CallQuery(businesses=(BUSINESS,), has_recording=True, limit=PAGE, after=found.after)
+            query = CallQuery(businesses=(BUSINESS,), recording_state="ok", limit=PAGE, after=found.after)
 
 
 @contextmanager
