@@ -1,6 +1,10 @@
 """Disks that are carried to the centre: on a real restic, with folders as disks."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,21 +12,25 @@ from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.settings import get_current_settings
 from pydantic import SecretStr
 from repositories import make_repository
-from shop import DAY, PASSWORD, Shop
+from shop import DAY, PASSWORD, Shop, at
 
+from blocks import restic
 from blocks.business import Business
 from blocks.disk_label import LABEL, label_of
 from blocks.errors import AbsentDiskError, PermanentError, TransientError
 from blocks.repository import Repository
+from blocks.restic import find_restic
 from blocks.saved import load
 from flows.absence import look_for_disk
 from flows.backup import backup
 from flows.carry import carry
 from flows.disks import announce, depart, prepare, tell_missing
-from flows.ingest import ingest
-from reconcile.frames import CARRIED, DISKS, SNAPSHOTS
+from flows.ingest import ingest, load_centre
+from flows.reconciliation import _due
+from reconcile.frames import CALLS, CARRIED, DISKS, GONE, SNAPSHOTS
 from voxkeep.carrying import ledger
 from voxkeep.lookup import show_status, status_of
 from voxkeep.main import app
@@ -60,10 +68,9 @@ class Island:
         return {name: rows for name, rows in self.shop.end_state().items() if name not in ("disks", "carried")}
 
     def stored(self) -> int:
-        """Bytes of the central packs."""
-        return sum(
-            file.stat().st_size for file in (self.shop.repositories / YEAR / "data").rglob("*") if file.is_file()
-        )
+        """Bytes of the central packs; what a killed restic had not finished does not count."""
+        packs = (self.shop.repositories / YEAR / "data").glob("*/*")
+        return sum(file.stat().st_size for file in packs if "-tmp-" not in file.name)
 
 
 @pytest.fixture
@@ -210,6 +217,67 @@ def test_a_disk_of_which_only_the_slip_is_known_is_taken_in(on_its_way: Island) 
     assert on_its_way.shop.frame(DISKS)["arrived_at"].null_count() == 0
 
 
+def interrupted(tmp_path: Path, copying: str) -> Path:
+    """A restic that copies in another way than usual."""
+    program = tmp_path / "interrupted-restic"
+    program.write_text(
+        f"""#!/bin/sh
+case " $* " in
+*" copy "*)
+    {copying} ;;
+*) exec {find_restic()} "$@" ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def large(on_its_way: Island) -> Island:
+    """The disk has a day with a recording of several packs, too."""
+    shop = on_its_way.shop
+    file = shop.recording("11:00:00")
+    file.write_bytes(file.read_bytes()[:44] + os.urandom(24_000_000))
+    shop.settle(file, at("11:10:00"))
+    backup("shop", "one", DAY)
+    return on_its_way
+
+
+def test_an_import_that_was_killed_is_continued(large: Island, tmp_path: Path) -> None:
+    done = f"find {large.shop.repositories / YEAR / 'data'} -type f -size +1000k ! -name '*-tmp-*'"
+    slowly = f'{find_restic()} --pack-size 4 --limit-upload 4000 --limit-download 4000 "$@" & restic=$!'
+    dying = f'until [ "$({done})" ]; do sleep 0.1; done; kill -9 $restic $PPID; wait $restic'
+    program = interrupted(tmp_path, f"{slowly}\n    {dying}")
+    environment = {"PREFECT_API_URL": str(get_current_settings().api.url), "VOXKEEP_RESTIC": str(program)}
+    killed = subprocess.run(
+        [sys.executable, "-c", f"from flows.carry import carry; carry({str(large.disk)!r})"],
+        env=os.environ | environment, capture_output=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert large.shop.frame(CARRIED).is_empty()
+    sent = large.stored()
+    assert sent > 4_000_000
+    assert carry(str(large.disk))["copied"] == 2
+    assert large.stored() < 24_000_000 + 1_000_000
+    assert ingest("shop")["snapshots"] == []
+    assert large.shop.frame(SNAPSHOTS).height == 2
+
+
+def test_a_disk_that_is_pulled_out_is_told_and_continued(
+    large: Island, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = large.disk.with_name("away")
+    program = interrupted(tmp_path, f'mv {large.disk} {away}; {find_restic()} "$@"')
+    with monkeypatch.context() as patched:
+        patched.setattr(restic, "find_restic", lambda: str(program))
+        with pytest.raises(TransientError, match=r"it is not there any more.*goes on where it was"):
+            carry(str(large.disk))
+    away.rename(large.disk)
+    assert carry(str(large.disk))["copied"] == 2
+    assert large.stored() < 24_000_000 + 1_000_000
+
+
 def test_a_disk_that_is_not_there_is_no_failure_until_it_lasts(island: Island, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = island.shop
     (shop.folder / "route").write_text("json://127.0.0.1:9/")
@@ -260,3 +328,49 @@ def test_a_disk_that_departed_and_did_not_arrive_is_told_until_it_does(on_its_wa
     carry(str(on_its_way.disk))
     assert tell_missing(business, later) == []
     assert status_of(home)["shop"]["disks_away"] == []
+
+
+def test_when_the_network_is_back_the_site_catches_up_and_a_late_disk_doubles_nothing(on_its_way: Island) -> None:
+    island, shop = on_its_way, on_its_way.shop
+    carry(str(island.disk))
+    first = shop.frame(SNAPSHOTS)
+    shop.call("late", "15:00:00", talk=7)
+    gone = shop.recording("15:00:00")
+    backup("shop", "one", DAY)  # once more on the disk, which waits to be carried
+    gone.unlink()
+    island.network()
+    island.shop.call("next", "16:00:00")
+    shop.recording("16:00:00")
+    with_network = backup("shop", "one", DAY)
+    assert ingest("shop")["restored"] == 1
+    assert backup("shop", "one", DAY)["snapshot_id"] == with_network["snapshot_id"]
+    calls = shop.frame(CALLS)
+    done = carry(str(island.disk))
+    assert (done["copied"], done["restored"]) == (1, 1)  # the one that only the disk has
+    assert shop.frame(CALLS).equals(calls)
+    assert shop.frame(GONE).is_empty()
+    assert shop.frame(SNAPSHOTS).height == first.height + 2
+    listing = shop.store.listing("")
+    assert listing.height == listing["key"].n_unique() == 4
+    before = shop.files()
+    assert carry(str(island.disk))["copied"] == ingest("shop")["published"] == 0
+    assert shop.files() == before
+
+
+def test_a_day_is_due_at_the_centre_only_when_its_disk_may_have_come(island: Island) -> None:
+    centre = load_centre(load(Business, "shop"), "one")
+    end = at("00:00:00") + timedelta(days=1, hours=6)
+    assert _due(centre, [DAY], end + timedelta(days=30)).is_empty()
+    assert _due(centre, [DAY], end + timedelta(days=31))["day"].to_list() == [DAY]
+    island.network()
+    assert _due(load_centre(load(Business, "shop"), "one"), [DAY], end)["day"].to_list() == [DAY]
+
+
+def test_nothing_is_kept_twice_where_disk_and_centre_cut_files_alike(island: Island, tmp_path: Path) -> None:
+    disk = Repository(location=str(tmp_path / "one"), password="secret")
+    centre = Repository(location=str(tmp_path / "two"), password="secret")
+    for place in (disk, centre):
+        place.make_folder()
+    disk.create(DAY.year)
+    assert centre.create(DAY.year, like=(disk, DAY.year))
+    assert disk.cutting(DAY.year) == centre.cutting(DAY.year) is not None
