@@ -59,8 +59,9 @@ class RetainedRepository(Repository):
             # Without its config it is no repository any more, for whoever looks meanwhile.
             versions.remove("config")
             return versions.remove("")[0] > 0
-        self._check_folder()
-        folder = Path(f"{self.location}/{year}")
+        place = self._of(year)
+        place._check_folder()  # noqa: SLF001  # one of its own kind
+        folder = Path(f"{place.location}/{year}")
         dropped = folder.with_name(f"{year}{_DROPPED}")
         was_there = folder.exists() or dropped.exists()
         if folder.exists():
@@ -115,23 +116,24 @@ class RetainedRepository(Repository):
             versions.remove_hidden("")
 
     def _versions(self, year: int) -> Versions | None:
-        if self._is_folder():
+        place = self._of(year)
+        if place.location.startswith("/"):
             return None
-        address = urlsplit(self.location.removeprefix("s3:"))
+        address = urlsplit(place.location.removeprefix("s3:"))
         bucket, _, prefix = address.path.strip("/").partition("/")
-        if not (self.access_key and self.secret_key):
+        if not (place.access_key and place.secret_key):
             raise SettingsError(
                 operation="use the repositories",
-                subject=self.location,
+                subject=place.location,
                 cause="the keys of S3 are not given",
                 remedy="give both keys",
             )
         return Versions(
             endpoint=f"{address.scheme}://{address.netloc}",
             bucket=bucket,
-            access_key=self.access_key.get_secret_value(),
-            secret_key=self.secret_key,
-            region=self.region,
+            access_key=place.access_key.get_secret_value(),
+            secret_key=place.secret_key,
+            region=place.region,
             prefix=f"{prefix}/{year}/",
         )
 

@@ -51,6 +51,9 @@ def publish_policy(business: str) -> Policy:
         _listed(audio, ""),
         _listed(business, "catalog/"),
         _allow([*_WRITE, *_PARTS], f"{audio}/*", f"{business}/catalog/*"),
+        # Marks hold no data: they are taken away when what they ask for is done (blocks.catalog.MARKS).
+        _allow(["s3:DeleteObject"], f"{business}/catalog/untraced/*"),
+        _allow(["s3:DeleteObjectVersion"], f"{business}/*") | {"Effect": "Deny"},
     )
 
 

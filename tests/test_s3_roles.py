@@ -438,3 +438,17 @@ def test_a_new_snapshot_rings_and_nothing_else_does(minio: Minio, name: str, bel
         time.sleep(0.1)
     assert {path for _, path in bell if path.startswith(f"{name}/")} == ours
     assert {token for token, _ in bell} == {f"Bearer {HOOK_TOKEN}"}
+
+
+def test_marks_of_the_catalog_are_taken_away_with_the_publishing_key_and_nothing_else_is(
+    minio: Minio, name: str
+) -> None:
+    apply(service_of(minio), wanted(name))
+    root, user = client(minio.endpoint, Key(USER, SecretStr(PASSWORD))), client(minio.endpoint, key(name, "publish"))
+    for frame, gone in (("untraced", True), ("calls", False)):
+        path = f"catalog/{frame}/business={name}/day=2026-01-31/one.parquet"
+        version = root.put_object(name, path, io.BytesIO(b"x"), 1).version_id
+        assert version
+        assert may(user, "delete", name, path, version) is gone
+        assert not may(user, "delete version", name, path, version)
+        assert has_version(root, name, path, version)
