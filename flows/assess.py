@@ -40,8 +40,7 @@ def assess(centre: Centre, year: int, snapshots: pl.DataFrame, packs: frozenset[
     known = centre.read(DAMAGED, centre.days(DAMAGED))
     known = known.filter((pl.col("station") == "in_snapshot") & (pl.col("repository_year") == year))
     days = centre.days(SNAPSHOT_FILES) if everything else known["day"].unique().to_list()
-    ours = snapshots.filter(pl.col("repository_year") == year)["snapshot_id"]
-    held = checks.held_by(centre.read(SNAPSHOT_FILES, days), centre.read(INVENTORY, days), ours)
+    held = checks.held_by(centre.read(SNAPSHOT_FILES, days), centre.read(INVENTORY, days), snapshots, year)
     sought = held if everything else held.join(known, on=checks.VERSION, how="semi")
     doubted = known.filter(pl.col("reason") == "other_bytes")
     return Lost(sought, _seek(centre, year, sought, packs, doubted))

@@ -108,9 +108,8 @@ def maintain(business: str, site: str | None = None, day: date | None = None) ->
 
 def check_site(one: Round) -> None:
     """All checks of one site, the quick ones first."""
-    settings, name = one.centre.business, one.centre.site
     years = one.centre.repository.years()
-    release_locks(one, load(Repository, f"{settings.business}--{name}"), years)
+    release_locks(one, years)
     known = one.centre.read(SNAPSHOTS, one.centre.days(SNAPSHOTS))
     for year in sorted({*years, *known["repository_year"]}):
         check_repository(one, year, known)
@@ -118,14 +117,22 @@ def check_site(one: Round) -> None:
 
 
 @task(name="locks", cache_policy=NO_CACHE)
-def release_locks(one: Round, repository: Repository, years: list[int]) -> None:
+def release_locks(one: Round, years: list[int]) -> None:
     """Remove the locks that nobody holds any more, and remember whose they were."""
+    repository = writer_of(one.centre)
     for year in years:
         began = perf_counter()
         removed = remove_stale_locks(repository, year)
         if removed:
             said = "; ".join(age(lock, one.now) for lock in removed)
             one.note("locks", began, verdict="removed", repository_year=year, looked_at=len(removed), said=said)
+
+
+def writer_of(centre: Centre) -> Repository:
+    """The site's repositories at the centre with the key that may write: the site's, or that for carrying disks in."""
+    name = f"{centre.business.business}--{centre.site}"
+    own = load(Repository, name)
+    return own if own.location == centre.repository.location else load(Repository, f"{name}--carry")
 
 
 @task(name="repository", cache_policy=NO_CACHE)

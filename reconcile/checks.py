@@ -72,10 +72,16 @@ def with_check(known: pl.DataFrame, row: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def held_by(files: pl.DataFrame, inventory: pl.DataFrame, snapshot_ids: Iterable[str]) -> pl.DataFrame:
-    """The recordings (SNAPSHOT_FILES) that these snapshots have brought, with `sha256` by the inventory."""
-    ours = files.filter(pl.col("snapshot_id").is_in(list(snapshot_ids)))
-    return ours.join(inventory.select(*VERSION, "sha256"), on=VERSION, how="left", maintain_order="left")
+def held_by(files: pl.DataFrame, inventory: pl.DataFrame, snapshots: pl.DataFrame, year: int) -> pl.DataFrame:
+    """The recordings (SNAPSHOT_FILES) that this year's repository must have, with `sha256` by the inventory.
+
+    Those that its snapshots (SNAPSHOTS) have brought; and of its days, those of a snapshot that was forgotten because
+    others hold the same.
+    """
+    ours = snapshots.filter(pl.col("repository_year") == year)["snapshot_id"]
+    is_forgotten = ~pl.col("snapshot_id").is_in(snapshots["snapshot_id"].implode()) & (pl.col("day").dt.year() == year)
+    mine = files.filter(pl.col("snapshot_id").is_in(ours.implode()) | is_forgotten)
+    return mine.join(inventory.select(*VERSION, "sha256"), on=VERSION, how="left", maintain_order="left")
 
 
 def snapshots_gone(known: pl.DataFrame, there: pl.DataFrame, year: int) -> pl.DataFrame:

@@ -6,8 +6,8 @@ from random import Random
 import polars as pl
 import pytest
 
-from reconcile.checks import check_row, days_of, reached, share_of, shares_due, still_damaged, with_check
-from reconcile.frames import CHECKS, DAMAGED
+from reconcile.checks import check_row, days_of, held_by, reached, share_of, shares_due, still_damaged, with_check
+from reconcile.frames import CHECKS, DAMAGED, SNAPSHOT_FILES
 
 DAY = date(2021, 1, 31)
 NOW = datetime(2021, 1, 31, tzinfo=UTC)
@@ -98,3 +98,21 @@ def test_damage_stays_until_it_is_looked_at_again_and_keeps_its_time() -> None:
     assert still_damaged(known, found, looked).rows() == known.rows()
     assert still_damaged(known, found.clear(), looked)["recording_id"].to_list() == ["1"]
     assert still_damaged(known.clear(), found, looked)["found_at"].to_list() == [later]
+
+
+def test_a_recording_whose_snapshot_was_forgotten_is_still_its_years() -> None:
+    keys = {"business": "b", "site": "s", "path": "p", "size": 1, "mtime": NOW}
+    last_year = date(2020, 12, 31)
+    rows = [
+        ("kept", DAY, "a"),
+        ("forgotten", DAY, "gone"),
+        ("of another year", DAY, "b"),
+        ("dropped", last_year, "gone"),
+    ]
+    files = pl.DataFrame(
+        [{**keys, "recording_id": name, "day": day, "snapshot_id": held} for name, day, held in rows],
+        schema=SNAPSHOT_FILES.schema,
+    )
+    snapshots = pl.DataFrame({"snapshot_id": ["a", "b"], "repository_year": [2021, 2022]})
+    found = held_by(files, files.with_columns(sha256=pl.lit("x")), snapshots, 2021)
+    assert found.select("recording_id", "sha256").rows() == [("kept", "x"), ("forgotten", "x")]
