@@ -48,7 +48,7 @@ class Versions:
         """
         with self._told("remove what lies", below):
             found = [one for one in self._list(below) if wanted is None or wanted(self._key(one))]
-            sizes = {self._key(one): one.size or 0 for one in found if one.is_latest and not one.is_delete_marker}
+            sizes = {self._key(one): one.size or 0 for one in found if _is_newest(one) and not one.is_delete_marker}
             kept = self._remove(found)
         gone = {key: size for key, size in sizes.items() if key not in kept}
         return len(gone), sum(gone.values()), kept
@@ -57,7 +57,7 @@ class Versions:
         """Remove the versions of objects that are deleted already, and no others; returns how many versions."""
         with self._told("clear away deleted objects", below):
             everything = list(self._list(below))
-            deleted = {one.object_name for one in everything if one.is_latest and one.is_delete_marker}
+            deleted = {one.object_name for one in everything if _is_newest(one) and one.is_delete_marker}
             hidden = [one for one in everything if one.object_name in deleted]
             self._remove(hidden)
         return len(hidden)
@@ -66,8 +66,8 @@ class Versions:
         """Remove all but the newest version of this one object; all, where that is a deletion."""
         with self._told("clear away old versions", key):
             versions = [one for one in self._list(key) if self._key(one) == key]
-            is_deleted = any(one.is_latest and one.is_delete_marker for one in versions)
-            self._remove([one for one in versions if is_deleted or not one.is_latest])
+            is_deleted = any(_is_newest(one) and one.is_delete_marker for one in versions)
+            self._remove([one for one in versions if is_deleted or not _is_newest(one)])
 
     def lock(self, keys: Iterable[str], until: datetime) -> None:
         """Let nobody remove these objects before that instant; a lock is never made shorter."""
@@ -147,6 +147,11 @@ class Versions:
                 cause=str(error).partition(", resource:")[0],
                 remedy="run `voxkeep apply` again, which makes the key for retention, then run this again",
             ) from None
+
+
+def _is_newest(found: Object) -> bool:
+    """Whether this is the version that readers see; the library tells it as a word."""
+    return str(found.is_latest).lower() == "true"
 
 
 @contextmanager

@@ -13,14 +13,18 @@ from typing import Any
 
 import polars as pl
 
+from blocks.business import SAMPLE
 from flows.ingest import Centre
 from reconcile.calls import read_calls, read_notes
 from reconcile.encodings import decode
 from reconcile.erasure import erased_anywhere, without_erased, without_records
-from reconcile.frames import INVENTORY, conform
+from reconcile.recordings import name_files
 from reconcile.rules import DatasetRules
 from reconcile.subjects import Subject, calls_of, notes_of, recordings_of
 from reconcile.tables import Table, read_table
+
+# The files of a staging folder that name recordings, a row each, with path and mtime.
+_LISTS = ("inventory.parquet", SAMPLE)
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,9 @@ class Cleaned:
 
 def clean(centre: Centre, folder: Path, person: Person) -> Cleaned:
     """Take the person's rows out of the files in `folder`, a staging folder; which ones those were."""
-    paths = _clean_inventory(centre, folder, person)
-    changed = ["inventory.parquet"] if paths else []
+    listed = {name: _clean_list(centre, folder / name, person) for name in _LISTS if (folder / name).is_file()}
+    paths = frozenset(path for found in listed.values() for path in found)
+    changed = [name for name, found in listed.items() if found]
     changed += [
         str(file.relative_to(folder))
         for file in sorted([*folder.glob("extracts/*/*.csv"), *folder.glob("dropped/*/*")])
@@ -54,17 +59,18 @@ def clean(centre: Centre, folder: Path, person: Person) -> Cleaned:
     return Cleaned((*changed, *_tell_anew(folder, changed)), paths)
 
 
-def _clean_inventory(centre: Centre, folder: Path, person: Person) -> frozenset[str]:
-    file = folder / "inventory.parquet"
-    rows = conform(pl.read_parquet(file), INVENTORY)
-    named = recordings_of(rows.lazy(), person.subject, centre.rules.numbers).select("recording_id").collect()
-    known = without_erased(rows, "recording", person.erased)
-    ids = person.recording_ids | set(named["recording_id"])
-    kept = known.filter(~pl.col("recording_id").is_in(list(ids)))
-    gone = rows.join(kept, on="recording_id", how="anti")
-    if gone.height:
-        kept.write_parquet(file, compression="zstd", statistics=True)
-    return frozenset(gone["path"])
+def _clean_list(centre: Centre, file: Path, person: Person) -> frozenset[str]:
+    """Take the person's recordings out of a list of files; their paths."""
+    rows = pl.read_parquet(file)
+    business, site = centre.business.business, centre.site
+    named = name_files(rows.select("path", "mtime"), business=business, site=site, rules=centre.rules)
+    of_subject = recordings_of(named.lazy(), person.subject, centre.rules.numbers).select("recording_id").collect()
+    kept = without_erased(named, "recording", person.erased)["recording_id"]
+    ids = person.recording_ids | set(of_subject["recording_id"])
+    is_gone = named["recording_id"].is_in(list(ids)) | ~named["recording_id"].is_in(kept.implode())
+    if is_gone.any():
+        rows.filter(~is_gone).write_parquet(file, compression="zstd", statistics=True)
+    return frozenset(rows.filter(is_gone)["path"])
 
 
 def _clean_rows(centre: Centre, folder: Path, file: Path, person: Person) -> bool:

@@ -12,6 +12,7 @@ from test_certificate import make_key
 from flows.backup import backup
 
 PERSON, OTHER = "15372388463", "13900001111"
+CASE = "case-4711-of-the-tests"
 NEXT = date(2021, 2, 1)
 # Of a day in 2021, these are over by now, and this one is not.
 SHORT, LONG, LONGER = "3y", "4y", "60y"
@@ -54,8 +55,8 @@ def stocked(folder: Path) -> KeptShop:
     ):  # fmt: skip
         shop.call(call_id, clock, number=number, day=day)
         shop.recording(clock, number=number, day=day)
-    shop.note("p1", f"{NEXT} 12:00:00", "K7")
-    shop.note("o1", f"{NEXT} 12:00:00", "K8")
+    shop.note("p1", f"{NEXT} 12:00:00", CASE)
+    shop.note("o1", f"{NEXT} 12:00:00", "case-4712-of-the-tests")
     shop.run(NEXT)
     return shop
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import DAY, NEXT, OTHER, PERSON, KeptShop, Stock
+from kept import CASE, DAY, NEXT, OTHER, PERSON, KeptShop, Stock
 
 from blocks.retained_repository import RetainedRepository
 from blocks.saved import load
@@ -66,7 +66,7 @@ def test_it_goes_from_every_station(erased: tuple[KeptShop, dict[str, Any], set[
     assert shop.index.documents("shop", "one", NEXT).is_empty()
     for folder in ("catalog", "index", "bucket", "restored", "work"):
         assert files_with(shop.storage / folder, PERSON) == []
-        assert files_with(shop.storage / folder, "K7") == []
+        assert files_with(shop.storage / folder, CASE) == []
 
 
 def test_the_snapshots_hold_everybody_else_s_files_and_rows(
@@ -75,7 +75,7 @@ def test_the_snapshots_hold_everybody_else_s_files_and_rows(
     shop, _, _ = erased
     everything = restored(shop, tmp_path)
     assert files_with(everything, PERSON) == []
-    assert files_with(everything, "K7") == []
+    assert files_with(everything, CASE) == []
     assert len([file for file in everything.rglob("*.wav3") if OTHER in file.name]) == 1
     (extract,) = everything.rglob(f"calls/{DAY}.csv")
     assert [line.split(",")[0] for line in extract.read_text().splitlines()] == ["id", "o1"]
@@ -146,7 +146,7 @@ def test_what_the_source_still_has_does_not_come_back_and_is_cleaned_once_more(
         file.unlink()
     with sqlite3.connect(shop.database) as connection:
         connection.execute("DELETE FROM cdr WHERE number = ?", (PERSON,))
-        connection.execute("DELETE FROM notes WHERE customer = 'K7'")
+        connection.execute("DELETE FROM notes WHERE customer = ?", (CASE,))
     assert erase("shop", "wang", "request 17", Asked(number=PERSON))["snapshots"] == 1
     assert files_with(restored(shop, tmp_path), PERSON) == []
     assert ingest("shop")["snapshots"] == []

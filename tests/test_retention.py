@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kept import BETWEEN, BEYOND, DAY, NEXT, OTHER, PERSON, UNDER, KeptShop, Stock
+from kept import BETWEEN, BEYOND, CASE, DAY, NEXT, OTHER, PERSON, UNDER, KeptShop, Stock
 
 from blocks.errors import KeptError, SettingsError
 from blocks.retained_catalog import RetainedCatalog
@@ -96,7 +96,7 @@ TABLE = {
     "beyond the ceiling": (BEYOND, None, True, True),
     "held by number": (BEYOND | {"erasure_beats_floor": True}, {"number": f"+86 {PERSON}"}, False, False),
     "held by call": (BEYOND, {"call": "p1"}, False, False),
-    "held by case": (BEYOND, {"attribute": "customer=K7"}, False, False),
+    "held by case": (BEYOND, {"attribute": f"customer={CASE}"}, False, False),
     "held by days": (BEYOND, {"since": DAY, "until": DAY, "site": "one"}, False, False),
 }
 
