@@ -39,8 +39,9 @@ $(RESTIC): tools/restic.sh
 	@sh tools/restic.sh .tools
 	@touch $@
 
-$(SERVERS): tools/debian.sh tools/canaille.sh tools/go.sh tools/minio.sh tools/elasticsearch.sh
+$(SERVERS): tools/debian.sh tools/canaille.sh tools/go.sh tools/minio.sh tools/toxiproxy.sh tools/elasticsearch.sh
 	@sh tools/minio.sh .tools
+	@sh tools/toxiproxy.sh .tools
 	@sh tools/elasticsearch.sh .tools
 	@sh tools/debian.sh postgres postgresql
 	@sh tools/canaille.sh .tools
