@@ -95,7 +95,7 @@ def test_a_site_without_network_has_no_worker(clean: Shop) -> None:
     sites["one"]["repository"] = "disk"
     clean.apply(**NIGHTLY, sites=sites)
     made = Counter(what.split()[0] for what in of_prefect(again(clean)))
-    assert made == {"work": 1, "concurrency": 1, "deployment": 7, "automation": 3}
+    assert made == {"work": 1, "concurrency": 1, "deployment": 9, "automation": 3}
 
 
 def test_a_site_that_is_taken_out_no_longer_runs_and_loses_nothing(clean: Shop) -> None:
@@ -117,7 +117,9 @@ def test_the_entrypoints_are_module_paths(clean: Shop) -> None:
         "flows.drill.drill",
         "flows.ingest.ingest",
         "flows.inspection.inspect",
+        "flows.maintain.maintain",
         "flows.reconciliation.reconcile",
+        "flows.retention.retain",
         "flows.notice.notice",
         "flows.export.export",
         "flows.retrieve.retrieve",
