@@ -15,11 +15,13 @@ from flows.ingest import Centre, index_or_remember
 from flows.protocol import Entry, Order, begin, digest_of, end
 from reconcile.frames import (
     CALLS,
+    DAMAGED,
     EXTRACTS,
     FINDINGS,
     GONE,
     HELD,
     INVENTORY,
+    LISTENABLE,
     NOTES,
     QUARANTINE,
     REJECTED,
@@ -34,7 +36,9 @@ from reconcile.retention import Permit, Purpose, Retention, Thing, days_over, pe
 
 # Rows that have a dataset go with it; the others with the recordings. The calls come last: they say what belongs here.
 OF_DATASETS = (EXTRACTS, QUARANTINE, NOTES, CALLS)
-OF_RECORDINGS = (TRACE, FINDINGS, REJECTED, UNINDEXED, UNTRACED, GONE, SNAPSHOT_FILES, RESTORED, INVENTORY)
+OF_RECORDINGS = (
+    TRACE, FINDINGS, REJECTED, UNINDEXED, UNTRACED, LISTENABLE, DAMAGED, GONE, SNAPSHOT_FILES, RESTORED, INVENTORY,
+)  # fmt: skip
 _NAMES = ("call_uid", "note_uid", "recording_id")
 
 
