@@ -26,7 +26,7 @@ DAY = date(2021, 1, 31)
 ZONE = ZoneInfo("Asia/Shanghai")
 PASSWORD = "a-password-of-the-tests"
 # What differs between two runs over the same source.
-OF_A_RUN = ["snapshot_id", "taken_at", "held_time", "last_on_site", "gone_since", "listenable_at"]
+OF_A_RUN = ["snapshot_id", "taken_at", "held_time", "last_on_site", "gone_since", "listenable_at", "checked_at"]
 # Not what is kept, but when the runs were.
 OF_RUNS = "runs"
 TEMPLATE = "{month}/{day}/{extension}_{number}_{start:%Y%m%d%H%M%S}.wav3"

@@ -13,6 +13,8 @@ from reconcile.matching import Matches
 from reconcile.recordings import object_key
 from reconcile.trace import Stations
 
+# Causes that only the checks of what is kept can find: tests/test_maintain.py has them.
+OF_CHECKS = ("repository_damaged", "source_altered")
 BUSINESS, SITE, DATASET = "meituan", "cq", "calls"
 DAY = date(2021, 1, 31)
 EXTENSION, NUMBER = "2049", "15372388463"

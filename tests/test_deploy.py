@@ -223,7 +223,7 @@ def test_a_container_whose_secret_is_missing_does_not_start() -> None:
 def test_a_unit_starts_a_command_that_exists(unit: Path) -> None:
     found = re.search(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE)
     assert found
-    command = re.search(r"\b(?:voxkeep|prefect) (?:server|receiver|worker|backup).*", found[1])
+    command = re.search(r"\b(?:voxkeep|prefect) (?:server|receiver|worker|backup|watch|metrics).*", found[1])
     assert command
     words = re.sub(r"[\"']", "", command[0]).split()
     assert unknown_in(words) == []

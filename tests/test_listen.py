@@ -378,7 +378,8 @@ def test_behind_https_the_cookie_is_secure_and_the_browser_is_told_to_stay(page:
 POSTS = (
     "/login", "/logout", "/password", "/language", "/calls", "/calls/export", "/audit", "/accounts", "/accounts/x",
     f"{call_path('shop', 'alaw')}/unmask", f"{call_path('shop', 'alaw')}/x/play",
-    f"{call_path('shop', 'alaw')}/x/download",
+    f"{call_path('shop', 'alaw')}/x/download", "/retrievals", "/retrievals/x/x/again", "/retrievals/x/x/download",
+    "/packs/x/x", "/packs/x/x/x/receipt",
 )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def stored(shop: Shop) -> int:
 def test_a_backup_that_comes_to_the_end_of_its_hours_goes_on_in_the_next_and_is_no_failure(
     shop: Shop, clock: Clock
 ) -> None:
-    slow = {"upload_limits": [{"start": "00:00", "end": "09:00", "kib_per_second": 5000}]}
+    slow = {"upload_limits": [{"start": "00:00", "end": "09:00", "kib_per_second": 1500}]}
     busy(shop, timetable=EVENING | slow)
     clock.set("08:00:00", seconds=5)
     stopped = backup("shop", "one", DAY)
