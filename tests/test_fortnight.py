@@ -94,7 +94,9 @@ def found(tmp_path: Path, minio: Minio, network: Toxiproxy, seed: int) -> Compan
     return Company(world, minio, network, places(settings))
 
 
-@pytest.mark.parametrize("days", [4, pytest.param(14, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("days", [4, 14])
 def test_each_day_all_that_was_recorded_is_at_every_station_or_a_finding(
     days: int, prefect: None, breakable_minio: Minio, network: Toxiproxy, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

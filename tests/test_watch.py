@@ -187,6 +187,7 @@ def test_a_business_that_is_only_taken_daily_is_not_watched(shop: Shop) -> None:
             watch(*words, Event())
 
 
+@pytest.mark.long
 def test_a_call_is_listenable_without_any_daily_run_and_that_doubles_nothing(shop: Shop) -> None:
     clock, day = today()
     shop.apply(realtime=QUICK)
