@@ -48,6 +48,7 @@ from reconcile.frames import (
     FILE_TYPES,
     FINDINGS,
     GONE,
+    INSPECTIONS,
     INVENTORY,
     NOTES,
     QUARANTINE,
@@ -60,6 +61,7 @@ from reconcile.frames import (
     UNINDEXED,
     WAIVERS,
 )
+from reconcile.inspection import EVERYWHERE
 from reconcile.ledger import OWNERS, Now, carry_on, waive
 from reconcile.report import (
     CHECKED,
@@ -437,6 +439,7 @@ def _report_data(
         waivers=everything[WAIVERS.name],
         snapshots=everything[SNAPSHOTS.name],
         checks=everything[CHECKS.name],
+        inspections=centres[0].catalog.read(INSPECTIONS.name, settings.business, EVERYWHERE, shown, INSPECTIONS.schema),
         overdue=pl.concat([_overdue(centre, weeks) for centre in centres]),
         sites=tuple((centre.site, settings.sites[centre.site].title or centre.site) for centre in centres),
         expectations=checked,

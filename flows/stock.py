@@ -12,9 +12,10 @@ from blocks.business import Business
 from blocks.notifier import Notifier
 from blocks.saved import load
 from flows.days import days_between
+from flows.disks import ledger
 from flows.errors import OUR_ERRORS
 from flows.ingest import Centre
-from reconcile.frames import DRILLS, FINDINGS, GONE, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
+from reconcile.frames import CHECKS, DRILLS, FINDINGS, GONE, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
 from reconcile.inspection import InspectionRules, Known, Measured, Whose, figures, to_hear
 from reconcile.report import masked
 
@@ -25,7 +26,7 @@ FINDING_DAYS, DRILL_DAYS, GROWTH_DAYS = 14, 100, 28
 def take_stock(settings: Business, centres: list[Centre], as_of: date, now: datetime) -> dict[str, Any]:
     """The figures of the inspection of this business day (reconcile.inspection)."""
     rules = InspectionRules.model_validate(settings.inspection)
-    known = look(settings, centres, as_of)
+    known = look(settings, centres, as_of, now)
     matching, zone = centres[0].rules.matching, centres[0].rules.time_zone
     whose = Whose(
         business=settings.business,
@@ -44,7 +45,7 @@ def take_stock(settings: Business, centres: list[Centre], as_of: date, now: date
     return figures(whose, known, measure(settings, centres, now), sample)
 
 
-def look(settings: Business, centres: list[Centre], as_of: date) -> Known:
+def look(settings: Business, centres: list[Centre], as_of: date, now: datetime) -> Known:
     """What the catalog knows."""
 
     def read(frame: Frame, back: int) -> pl.DataFrame:
@@ -61,6 +62,8 @@ def look(settings: Business, centres: list[Centre], as_of: date) -> Known:
         gone=read(GONE, FINDING_DAYS),
         trace=read(TRACE, recent),
         inventory=read(INVENTORY, recent),
+        disks=ledger(settings, centres[0].catalog, now),
+        checks=read(CHECKS, settings.check_days),
     )
 
 

@@ -57,7 +57,10 @@ class Whose:
 
 @dataclass(frozen=True)
 class Known:
-    """What the catalog knows: frames of these names; `summary` of the open days, `grown` of the last weeks."""
+    """What the catalog knows: frames of these names; `summary` of the open days, `grown` of the last weeks.
+
+    `disks` has the newest row of each disk with its `state` (reconcile.disks.newest); `checks` those of a rotation.
+    """
 
     summary: pl.DataFrame
     grown: pl.DataFrame
@@ -67,6 +70,8 @@ class Known:
     gone: pl.DataFrame
     trace: pl.DataFrame
     inventory: pl.DataFrame
+    disks: pl.DataFrame
+    checks: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ def figures(whose: Whose, known: Known, measured: Measured, sample: list[dict[st
         _locks(measured),
         _alerts(measured),
         _drills(whose, known),
+        _checks(known),
+        *([_disks(whose, known)] if known.disks.height else []),
     ]
     return {
         "format": FORMAT,
@@ -259,6 +266,31 @@ def _drills(whose: Whose, known: Known) -> Item:
     failed = newest.filter(~pl.col("good"))["site"].to_list()
     fresh = newest.filter("good", pl.col("day") > whose.as_of - timedelta(days=DRILL_DAYS))["site"].to_list()
     return _of_sites("drills", "bad" if failed else "attention", whose, fresh)
+
+
+def _checks(known: Known) -> Item:
+    """What the newest check of each kind and repository has found."""
+    newest = pl.col("day") == pl.col("day").max().over("site", "kind", "repository_year")
+    last = known.checks.filter(newest)
+    if last.is_empty():
+        return Item("checks", "unknown", "inspect_checks_none")
+    damaged = last.filter(pl.col("verdict") == "damaged")
+    if damaged.is_empty():
+        return Item("checks", "good", "inspect_checks_good", {"n": str(last.height), "day": str(last["day"].max())})
+    where, most = ", ".join(damaged["site"].unique().sort()), damaged.select(pl.col("concerned").max()).item()
+    return Item("checks", "bad", "inspect_checks_bad", {"n": f"{most:,}", "where": where})
+
+
+def _disks(whose: Whose, known: Known) -> Item:
+    """The disks that sites without network send: whether each has come in time."""
+    counts = dict(known.disks["state"].value_counts().iter_rows())
+    places = {"on_the_way": str(counts.get("on_its_way", 0)), "arrived": str(counts.get("arrived", 0))}
+    late = known.disks.filter(pl.col("state") == "missing").sort("departed_at").rows(named=True)
+    if not late:
+        return Item("disks", "good", "inspect_disks_good", places)
+    titles = dict(whose.sites)
+    where = ", ".join(f"{row['label']} ({titles.get(row['site'], row['site'])})" for row in late)
+    return Item("disks", "bad", "inspect_disks_bad", places | {"n": str(len(late)), "where": where})
 
 
 def _newest_drills(known: Known) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,20 @@ from tables import at
 
 from blocks.errors import PermanentError, SettingsError
 from flows.inspection import inspect, sign
-from reconcile.frames import DRILLS, FINDINGS, GONE, INSPECTIONS, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
+from reconcile.disks import newest
+from reconcile.frames import (
+    CHECKS,
+    DISKS,
+    DRILLS,
+    FINDINGS,
+    GONE,
+    INSPECTIONS,
+    INVENTORY,
+    SNAPSHOTS,
+    SUMMARY,
+    TRACE,
+    Frame,
+)
 from reconcile.inspection import (
     InspectionRules,
     Known,
@@ -203,9 +216,16 @@ def rows(frame: Frame, *given: dict[str, Any]) -> pl.DataFrame:
 def known(**frames: pl.DataFrame) -> Known:
     names = {
         "summary": SUMMARY, "grown": SUMMARY, "findings": FINDINGS, "snapshots": SNAPSHOTS, "drills": DRILLS,
-        "gone": GONE, "trace": TRACE, "inventory": INVENTORY,
+        "gone": GONE, "trace": TRACE, "inventory": INVENTORY, "checks": CHECKS,
     }  # fmt: skip
-    return Known(**{name: frame.empty() for name, frame in names.items()} | frames)
+    nothing = {name: frame.empty() for name, frame in names.items()} | {"disks": disks()}
+    return Known(**nothing | frames)
+
+
+def disks(*given: dict[str, Any]) -> pl.DataFrame:
+    """The ledger of disks on the day, which must arrive within three days."""
+    labelled = [{"site": "cq", "disk_id": row["label"], "expected": []} | row for row in given]
+    return newest(rows(DISKS, *labelled), 3, at("08:00:00").astimezone(UTC))
 
 
 def looked_at(day: date = DAY, measured: Measured | None = None, **frames: pl.DataFrame) -> dict[str, Any]:
@@ -249,6 +269,20 @@ def test_a_site_without_yesterdays_backup_is_bad_and_named() -> None:
          {"n": "1", "of": "2", "where": "北京"}),
         ("drills", {"drills": rows(DRILLS, {"site": "cq", "good": True}, {"site": "bj", "good": True})}, "good",
          {"n": "2", "of": "2"}),
+        ("checks", {}, "unknown", {}),
+        ("checks", {"checks": rows(CHECKS, {"site": "cq", "kind": "packs", "verdict": "damaged", "concerned": 3,
+                                            "day": DAY - timedelta(days=1)},
+                                   {"site": "cq", "kind": "packs", "verdict": "sound"})}, "good",
+         {"n": "1", "day": "2021-01-31"}),
+        ("checks", {"checks": rows(CHECKS, {"site": "cq", "kind": "packs", "verdict": "damaged", "concerned": 3},
+                                   {"site": "bj", "kind": "packs", "verdict": "sound"})}, "bad",
+         {"n": "3", "where": "cq"}),
+        ("disks", {"disks": disks({"label": "A1", "departed_at": at("08:00:00", DAY - timedelta(days=4))},
+                                  {"label": "A2", "departed_at": at("08:00:00", DAY - timedelta(days=1))})}, "bad",
+         {"on_the_way": "1", "arrived": "0", "n": "1", "where": "A1 (重庆)"}),
+        ("disks", {"disks": disks({"label": "A1", "departed_at": at("08:00:00", DAY - timedelta(days=4)),
+                                   "arrived_at": at("09:00:00", DAY - timedelta(days=2))})}, "good",
+         {"on_the_way": "0", "arrived": "1"}),
     ],
 )  # fmt: skip
 def test_the_checklist_judges_what_it_shows(

@@ -14,7 +14,7 @@ from tables import BUSINESS, DAY, SITE, Row, finding, findings, rows_of
 
 from reconcile.evidence import CAUSES
 from reconcile.findings import KINDS
-from reconcile.frames import FILE_TYPES, SNAPSHOTS, SUMMARY, WAIVERS
+from reconcile.frames import FILE_TYPES, INSPECTIONS, SNAPSHOTS, SUMMARY, WAIVERS
 from reconcile.ledger import RESOLUTIONS
 from reconcile.report import (
     Language,
@@ -97,6 +97,24 @@ def test_every_kind_of_finding_has_its_name_in_both_languages(kind: str) -> None
     html = render_page(report(finding("a", kind=kind)), "zh")
     for name in MESSAGES[f"kind_{kind}"]:
         assert name in html
+
+
+def test_who_signed_the_inspection_stands_in_the_report() -> None:
+    opened = {"business": BUSINESS, "site": "-", "day": DAY, "act": "opened", "at": NOW, "figures_sha256": "f"}
+    signed = opened | {
+        "act": "signed",
+        "author": "王磊",
+        "verdict": "remarks",
+        "comment": f"{NUMBER} 已报修",
+        "heard": 3,
+    }
+    today = opened | {"day": DAY + timedelta(days=1)}
+    acts = rows_of(INSPECTIONS, *(dict.fromkeys(INSPECTIONS.columns) | act for act in (opened, signed, today)))
+    html = render_page(replace(report(), inspections=acts), "zh")
+    assert html.index('data-inspection="2021-02-01 waits"') < html.index('data-inspection="2021-01-31 remarks"')
+    assert "王磊" in Page(html).text
+    assert NUMBER not in html
+    assert "data-inspection" not in render_page(report(), "zh")
 
 
 def test_what_a_source_says_is_shown_and_never_run() -> None:

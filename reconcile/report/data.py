@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 import polars as pl
 
-from reconcile.frames import CHECKS, DURATIONS, STATIONS
+from reconcile.frames import CHECKS, DURATIONS, INSPECTIONS, STATIONS
 
 SEVERITIES = ("critical", "major", "minor", "info")
 COVERAGES = ("complete", "partial", "missing", "excluded")
@@ -28,6 +28,7 @@ class ReportData:
     `summary`, `file_types`, `durations`, `findings`, `waivers` and `snapshots` are the frames of these names; they may
     reach further back than `days`, for trend and calendar and for findings that are still open. `overdue`: the sites'
     days (site, day) without a backup that was due. `checks`: CHECKS, as far back as a rotation.
+    `inspections`: INSPECTIONS, of the last days.
     `expectations` (CHECKED): empty where nothing was expected.
     `links`: workbook, csv, data_docs, each with its address relative to the page, where it exists.
     """
@@ -48,6 +49,7 @@ class ReportData:
     overdue: pl.DataFrame = field(default_factory=OVERDUE.to_frame)
     expectations: pl.DataFrame = field(default_factory=CHECKED.to_frame)
     checks: pl.DataFrame = field(default_factory=CHECKS.empty)
+    inspections: pl.DataFrame = field(default_factory=INSPECTIONS.empty)
     links: dict[str, str] = field(default_factory=dict)
 
 

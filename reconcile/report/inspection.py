@@ -13,6 +13,8 @@ from reconcile.report.spoken import both
 
 # The form is narrow: more sites than these stand on the page alone, those with the worst findings first.
 _SITES = 20
+# So many days of signatures stand in the daily report.
+_LAST = 7
 _TONES = {"open": "attention", "ok": "good", "remarks": "good", "rejected": "bad"}
 
 
@@ -33,6 +35,17 @@ def render_inspection(figures: dict[str, Any], acts: pl.DataFrame, sha256: str, 
         acts=[act | {"local": local(act["at"], zone)} for act in acts.iter_rows(named=True)],
         sha256=sha256,
     )
+
+
+def signatures(acts: pl.DataFrame) -> list[dict[str, Any]]:
+    """How the inspections (INSPECTIONS) of the last days stand, newest first: day, stands, author, comment, heard."""
+    rows = []
+    for of_day in acts.partition_by("day"):
+        stands = standing(of_day)
+        said = of_day.filter(pl.lit(stands != "open") & (pl.col("act") == "signed")).tail(1)
+        signed = said.select("author", "comment", "heard").to_dicts() or [dict.fromkeys(("author", "comment", "heard"))]
+        rows.append({"day": of_day["day"][0], "stands": "waits" if stands == "open" else stands} | signed[0])
+    return sorted(rows, key=lambda row: row["day"], reverse=True)[:_LAST]
 
 
 def headline(figures: dict[str, Any], language: Language) -> str:

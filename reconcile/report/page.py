@@ -23,6 +23,7 @@ from reconcile.report.data import (
     waived_findings,
 )
 from reconcile.report.expected import expectation
+from reconcile.report.inspection import signatures
 from reconcile.report.lengths import lengths, range_words
 from reconcile.report.messages import LANGUAGES, Language, phrase, say
 from reconcile.report.spoken import both, breakable
@@ -69,6 +70,7 @@ def render_page(data: ReportData, language: Language) -> str:
             open_total=is_open.height,
             waived=waived_findings(data).head(TOP).to_dicts(),
             checks=last_checks(data.checks),
+            inspections=signatures(data.inspections),
             unmet=data.expectations.filter(~pl.col("success")).to_dicts(),
             types=_types(data),
             lengths=lengths(data),
