@@ -56,7 +56,7 @@ def take_in(folder: Path, days: list[date]) -> None:
     """What ingest leaves of these days, 1,000 recordings each."""
     from blocks.business import Business  # noqa: PLC0415
     from blocks.saved import load  # noqa: PLC0415
-    from flows.ingest import load_centre  # noqa: PLC0415
+    from flows.centre import load_centre  # noqa: PLC0415
 
     centre = load_centre(load(Business, BUSINESS), SITE)
     for place, day in enumerate(days):

@@ -6,15 +6,15 @@ it is about to do, like the page and the command line.
 
 from functools import cached_property
 
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.keys import NumberHashes
+from blocks.saved_block import SavedBlock
 from blocks.trail import AuditTrail, Entry, Row
 from blocks.vault import Vault
 
 
-class AuditLog(Block):
+class AuditLog(SavedBlock):
     """The audit trail of the page 调听.
 
     Attributes:

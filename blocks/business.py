@@ -4,11 +4,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.carrying import Carrying
 from blocks.exports import exports_folder, lock_file
+from blocks.saved_block import SavedBlock
 
 # The folder whose name tells a snapshot's staging folder from its recordings root, for ever.
 STAGING = "voxkeep-staging"
@@ -56,7 +56,7 @@ class Realtime(BaseModel):
     )
 
 
-class Business(Block):
+class Business(SavedBlock):
     """A business, its sites and its rules.
 
     Attributes:

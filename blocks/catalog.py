@@ -16,11 +16,11 @@ import fsspec
 import polars as pl
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+from blocks.saved_block import SavedBlock
 
 _SUFFIX = ".parquet"
 # Frames that hold no data, only what is to be done.
@@ -56,7 +56,7 @@ class Layout:
     beside: bytes = b""
 
 
-class Catalog(Block):
+class Catalog(SavedBlock):
     """The frames that voxkeep keeps, one Parquet object per partition (business, site, day).
 
     Every verb may be called twice, at the same time and after kill -9: an object is replaced whole or not at

@@ -26,17 +26,17 @@ from paramiko import (
     SSHException,
 )
 from paramiko.hostkeys import HostKeyEntry
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
+from blocks.saved_block import SavedBlock
 
 _CHUNK = 1 << 20
 _PATIENCE_SECONDS = 30
 _SFTP_PORT = 22
 
 
-class Delivery(Block):
+class Delivery(SavedBlock):
     """Where the packs of one bank go, and the password of its ZIP files.
 
     Attributes:

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import polars as pl
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.elastic_bulk import Bulk
@@ -19,6 +18,7 @@ from blocks.elastic_server import Server, part
 from blocks.errors import PermanentError
 from blocks.index import LINK_SCHEMA, REJECTED_SCHEMA, Indexed, of_partition
 from blocks.query import CallQuery, Found, page_of
+from blocks.saved_block import SavedBlock
 from blocks.step import Action, Step
 
 # Documents that a thread encodes and writes at a time.
@@ -40,7 +40,7 @@ _SETTINGS = {
 }
 
 
-class ElasticIndex(Block):
+class ElasticIndex(SavedBlock):
     """The call index of a cluster: an index a month, all behind one alias for each business.
 
     Every verb may be called twice, at the same time and after kill -9. A call is in the index once: replacing the day

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import polars as pl
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
@@ -17,6 +16,7 @@ from blocks.hot import Hot
 from blocks.lines import lines_in, packed, read_lines
 from blocks.narrow import NO_START, Narrow, Rows, Wanted, instant, narrow, wanted
 from blocks.query import CallQuery, Found, newest, page_of
+from blocks.saved_block import SavedBlock
 from blocks.searchable import DERIVED_SCHEMA, OWN, conditions, derived
 
 _FRAME = "documents"
@@ -116,7 +116,7 @@ def of_partition(documents: pl.DataFrame, business: str, site: str, day: date) -
     return rows
 
 
-class CatalogIndex(Block):
+class CatalogIndex(SavedBlock):
     """The call index of the embedded profile: Parquet files, nothing to start.
 
     Every verb may be called twice, at the same time and after kill -9, as those of Catalog.

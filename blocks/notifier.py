@@ -22,11 +22,11 @@ import requests
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType, OverflowMode
 from apprise.plugins.dingtalk import NotifyDingTalk
 from apprise.plugins.email import NotifyEmail
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
 from blocks.errors import NotificationError
+from blocks.saved_block import SavedBlock
 
 Severity = Literal["critical", "major", "minor", "info"]
 _TYPES = {
@@ -131,7 +131,7 @@ class DingTalk(NotifyDingTalk):  # type: ignore[no-untyped-call]  # Apprise's ba
         return {"timestamp": timestamp, "sign": b64encode(digest).decode()}
 
 
-class Notifier(Block):
+class Notifier(SavedBlock):
     """Where alerts and reports go.
 
     An alert is kept in the outbox before it is sent, and removed when it was delivered: a crash between the

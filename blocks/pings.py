@@ -7,11 +7,11 @@ import logging
 from typing import Literal
 
 import requests
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field
 
 from blocks.errors import TransientError
+from blocks.saved_block import SavedBlock
 
 Stage = Literal["backup", "ingest", "reconcile"]
 # Nobody waits for a ping.
@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 5.0
 logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno > logging.DEBUG)
 
 
-class Pings(Block):
+class Pings(SavedBlock):
     """The addresses that are pinged of one site of one business.
 
     Attributes:

@@ -16,13 +16,13 @@ import obstore
 import polars as pl
 from obstore import exceptions as refusal
 from obstore.store import S3Store
-from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field, SecretStr
 
 from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError
 from blocks.paths import UNPRINTABLE, escape_path
 from blocks.restic import Call, run_restic
+from blocks.saved_block import SavedBlock
 
 NO_REPOSITORY = 10
 LOCKED = 11
@@ -90,7 +90,7 @@ class _Way:
     source: "tuple[Repository, int] | None" = None
 
 
-class Repository(Block):
+class Repository(SavedBlock):
     """The restic repositories of one site.
 
     Every verb may be called twice, and after kill -9: restic writes its data first and the snapshot last.

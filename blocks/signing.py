@@ -8,15 +8,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, field_validator
 
 from blocks.errors import SettingsError
+from blocks.saved_block import SavedBlock
 
 _MAKE = "make one with `openssl genpkey -algorithm ed25519 -out key.pem`"
 
 
-class Signer(Block):
+class Signer(SavedBlock):
     """A private key that signs certificates.
 
     Attributes:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, exc, make_url, text
 from sqlalchemy.pool import NullPool
@@ -18,6 +17,7 @@ from blocks.day_sql import sql_of_day
 from blocks.errors import PermanentError, SettingsError, TransientError, VoxkeepError
 from blocks.extract import Extract, aside, write_rows
 from blocks.paths import escape_path
+from blocks.saved_block import SavedBlock
 
 __all__ = ["SourceDatabase", "sql_of_day"]
 
@@ -51,7 +51,7 @@ _PASSING_SQLITE = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT", "SQLITE_P
 _REFUSED = ("authentication failed", "does not exist", "permission denied", "not permitted to log in", "no pg_hba.conf")
 
 
-class SourceDatabase(Block):
+class SourceDatabase(SavedBlock):
     """A source database, which is only read.
 
     Attributes:

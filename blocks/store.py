@@ -16,10 +16,10 @@ from minio.credentials.credentials import Credentials
 from minio.signer import presign_v4
 from obstore import exceptions as refusal
 from obstore.store import S3Store
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.errors import PermanentError, SettingsError, TransientError
+from blocks.saved_block import SavedBlock
 from blocks.store_bucket import SILENCE_SECONDS, BucketShelf
 from blocks.store_folder import FolderShelf
 from blocks.store_objects import Proof, Publication, Published, Refused, RefusedError, checked
@@ -39,7 +39,7 @@ _HANDFUL = 32
 _LINK_SECONDS = 300
 
 
-class ObjectStore(Block):
+class ObjectStore(SavedBlock):
     """Recordings as objects, in a folder or an S3 bucket.
 
     Objects are created and read; no verb changes or deletes one. Every verb may be called twice,

@@ -17,16 +17,16 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore import exceptions as refusal
 from obstore.store import S3Store
-from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from blocks.errors import PermanentError, SettingsError, TransientError
+from blocks.saved_block import SavedBlock
 
 # Files of a folder that are written at the same time.
 _WRITERS = 16
 
 
-class Vault(Block):
+class Vault(SavedBlock):
     """Small objects by key; every verb may be called twice, at the same time and after kill -9.
 
     Attributes:

@@ -1,24 +1,21 @@
 """What of a snapshot may come into the catalog: nothing that was erased, nothing that is beyond its ceiling."""
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 from prefect import get_run_logger
 
-from flows.days import today
+from flows.centre import Centre
+from flows.days import days_in, today
 from reconcile.erasure import IDS, erased_anywhere, without_erased
 from reconcile.frames import CALLS, ERASED, RESTORED
 from reconcile.retention import Retention, days_over
 
-if TYPE_CHECKING:
-    from flows.ingest import Centre
 
-
-def admitted(centre: "Centre", kind: str, rows: pl.DataFrame) -> pl.DataFrame:
+def admitted(centre: Centre, kind: str, rows: pl.DataFrame) -> pl.DataFrame:
     """The recordings, calls, notes or quarantined rows that may come in; how many may not is told in the log."""
     may = rows.filter(~_is_over(centre, kind, rows))
-    kept = without_erased(may, kind, centre.read(ERASED, _days(rows)))
+    kept = without_erased(may, kind, centre.read(ERASED, days_in(rows)))
     if kept.height < rows.height:
         get_run_logger().warning(
             "%s: %d of %d %ss of the snapshot were erased or are beyond their ceiling, and are not taken in",
@@ -27,7 +24,7 @@ def admitted(centre: "Centre", kind: str, rows: pl.DataFrame) -> pl.DataFrame:
     return kept
 
 
-def admitted_notes(centre: "Centre", rows: pl.DataFrame) -> pl.DataFrame:
+def admitted_notes(centre: Centre, rows: pl.DataFrame) -> pl.DataFrame:
     """The notes that may come in; a note goes with its call, whatever day it was written on."""
     notes = admitted(centre, "note", rows)
     calls = notes.drop_nulls("call_id").select("call_id").unique()
@@ -37,26 +34,22 @@ def admitted_notes(centre: "Centre", rows: pl.DataFrame) -> pl.DataFrame:
     return notes.filter(~pl.col("call_id").is_in(list(gone)).fill_null(value=False)) if gone else notes
 
 
-def _is_over(centre: "Centre", kind: str, rows: pl.DataFrame) -> pl.Expr:
+def _is_over(centre: Centre, kind: str, rows: pl.DataFrame) -> pl.Expr:
     """Whether a row is beyond its ceiling; what a hold keeps in the catalog is told anew."""
     rules = Retention.model_validate(centre.business.retention)
     as_of = today(datetime.now(UTC), centre.rules.time_zone)
     is_over = pl.lit(value=False)
     for name in rows["dataset"].unique() if "dataset" in rows.columns else [None]:
-        days = days_over(_days(rows), rules.spans(name), as_of)
+        days = days_over(days_in(rows), rules.spans(name), as_of)
         if days:
             is_its = pl.col("dataset") == name if name else pl.lit(value=True)
             is_over |= is_its & pl.col("day").is_in(days) & ~_is_known(centre, kind, days)
     return is_over
 
 
-def _is_known(centre: "Centre", kind: str, days: list[date]) -> pl.Expr:
+def _is_known(centre: Centre, kind: str, days: list[date]) -> pl.Expr:
     frame = RESTORED if kind == "recording" else CALLS
     name = IDS[kind]
     if name not in frame.columns:
         return pl.lit(value=False)
     return pl.col(name).is_in(centre.read(frame, days)[name].implode())
-
-
-def _days(frame: pl.DataFrame) -> list[date]:
-    return frame["day"].drop_nulls().unique().sort().to_list()

@@ -14,7 +14,7 @@ import polars as pl
 
 from blocks.business import STAGING
 from blocks.repository_check import Blobs, blobs, contents, digests, snapshots_left
-from flows.ingest import Centre
+from flows.centre import Centre
 from reconcile import checks
 from reconcile.frames import DAMAGED, INVENTORY, SNAPSHOT_FILES
 

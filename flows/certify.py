@@ -16,8 +16,8 @@ from blocks.errors import SettingsError
 from blocks.saved import load
 from blocks.signing import Signer
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.days import days_between, today
-from flows.ingest import Centre, load_centre
 from reconcile.certificate import Kept, Period, certificate, recordings_csv
 from reconcile.frames import FINDINGS, SNAPSHOTS, SUMMARY, TRACE, WAIVERS
 from reconcile.report import render_certificate

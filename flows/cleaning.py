@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from blocks.business import SAMPLE
-from flows.ingest import Centre
+from flows.centre import Centre
 from reconcile.calls import read_calls, read_notes
 from reconcile.encodings import decode
 from reconcile.erasure import erased_anywhere, without_erased, without_records

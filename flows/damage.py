@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
+from flows.centre import Centre
 from reconcile import checks
 from reconcile.frames import CHECKS, DAMAGED
-
-if TYPE_CHECKING:
-    from flows.ingest import Centre
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Look:
     year: int | None = None
 
 
-def note_damage(centre: "Centre", day: date, look: Look, now: datetime) -> bool:
+def note_damage(centre: Centre, day: date, look: Look, now: datetime) -> bool:
     """Bring DAMAGED of one day up to date; whether anything changed."""
     known = centre.read(DAMAGED, [day])
     found = checks.damage(look.damaged, look.station, now, look.year)
@@ -35,13 +33,13 @@ def note_damage(centre: "Centre", day: date, look: Look, now: datetime) -> bool:
     return True
 
 
-def note_check(centre: "Centre", row: dict[str, Any]) -> None:
+def note_check(centre: Centre, row: dict[str, Any]) -> None:
     """Remember in CHECKS, on the day of the check, what was looked at and what came of it."""
     day = row["day"]
     centre.write(CHECKS, day, checks.with_check(centre.read(CHECKS, [day]), checks.check_row(row)))
 
 
-def damaged_days(centre: "Centre", station: str | None = None) -> list[date]:
+def damaged_days(centre: Centre, station: str | None = None) -> list[date]:
     """The business days of which a copy is known to be damaged (at this station), in order."""
     known = centre.read(DAMAGED, centre.days(DAMAGED))
     mine = known if station is None else known.filter(pl.col("station") == station)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 
 def today(now: datetime, time_zone: str) -> date:
     """The business day of this instant."""
@@ -24,6 +26,11 @@ def following(days: Iterable[date]) -> list[list[date]]:
         else:
             runs.append([day])
     return runs
+
+
+def days_in(frame: pl.DataFrame) -> list[date]:
+    """The days of a frame's column `day`, in order, each once."""
+    return frame["day"].drop_nulls().unique().sort().to_list()
 
 
 def with_neighbours(days: list[date]) -> list[date]:

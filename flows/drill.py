@@ -28,9 +28,9 @@ from blocks.notifier import Notifier
 from blocks.paths import join_below
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.days import today
 from flows.errors import OUR_ERRORS, at
-from flows.ingest import Centre, load_centre
 from flows.recovery import age_seconds, fetch, kept_snapshots, restorable_of
 from reconcile import recovery
 from reconcile.frames import DRILLS, SNAPSHOT_FILES, SUMMARY

@@ -21,12 +21,14 @@ from blocks.restored import remove_files
 from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.cleaning import Cleaned, Person, clean
 from flows.days import today, with_neighbours
 from flows.errors import at
 from flows.expiry import OF_DATASETS, OF_RECORDINGS, Names, Tools
 from flows.hold import Asked, refresh
-from flows.ingest import Centre, discover, follow, index_or_remember, load_centre, unpack
+from flows.indexing import index_or_remember
+from flows.ingest import discover, follow, unpack
 from flows.protocol import Entry, begin, digest_of, end, issue, signer_of, unfinished
 from flows.reconciliation import find, summarise_site, trace_site
 from flows.retention import alone, tools_of

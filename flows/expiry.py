@@ -10,8 +10,9 @@ from prefect import get_run_logger
 from blocks.restored import remove_files
 from blocks.retained_catalog import RetainedCatalog
 from blocks.retained_store import RetainedStore
+from flows.centre import Centre
 from flows.days import with_neighbours
-from flows.ingest import Centre, index_or_remember
+from flows.indexing import index_or_remember
 from flows.protocol import Entry, Order, begin, digest_of, end
 from reconcile.frames import (
     CALLS,

@@ -28,8 +28,9 @@ from blocks.saved import load
 from blocks.store import ObjectStore
 from blocks.transcode import transcode
 from flows.artifacts import show_done, show_progress
+from flows.centre import Centre, load_centre
 from flows.days import days_between
-from flows.ingest import Centre, documents_by_day, load_centre, together
+from flows.indexing import documents_by_day, together
 from flows.on_record import on_record
 from reconcile.frames import LISTING, NOTES, SENT, SUMMARY
 from reconcile.pack import Pack

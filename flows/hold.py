@@ -13,8 +13,8 @@ from blocks.lock import exclusive
 from blocks.retained_store import RetainedStore
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.days import today
-from flows.ingest import Centre, load_centre
 from flows.subjects import belongings, known_days, repository_years
 from reconcile.frames import HELD, HOLDS, INVENTORY
 from reconcile.recordings import object_key

@@ -32,8 +32,8 @@ from blocks.lock import exclusive
 from blocks.notifier import Notifier, Severity
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.days import today
-from flows.ingest import Centre, load_centre
 from flows.stock import take_stock
 from reconcile.frames import INSPECTIONS
 from reconcile.inspection import EVERYWHERE, VERDICTS, InspectionRules, Verdict, digest, overdue, standing, with_act

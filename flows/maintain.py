@@ -22,10 +22,10 @@ from blocks.repository_check import Checked, age, check, remove_stale_locks, sna
 from blocks.saved import load
 from flows.artifacts import show_done
 from flows.assess import assess
+from flows.centre import Centre, load_centre
 from flows.damage import Look, damaged_days, note_check, note_damage
 from flows.days import days_between, today
 from flows.errors import OUR_ERRORS, at
-from flows.ingest import Centre, load_centre
 from flows.reconciliation import look_at
 from reconcile import arrivals, checks
 from reconcile.frames import CHECKS, DAMAGED, INVENTORY, RESTORED, SNAPSHOTS

@@ -11,9 +11,9 @@ from prefect import get_run_logger
 
 from blocks.retained_store import RetainedStore
 from blocks.saved import load
+from flows.centre import Centre
 from flows.days import start_of
 from flows.hold import in_store
-from flows.ingest import Centre
 from reconcile.frames import HELD, INVENTORY, LOCKED
 from reconcile.retention import Retention, is_over, over_on
 from reconcile.subjects import EVERY_SITE

@@ -17,7 +17,7 @@ import polars as pl
 from blocks.errors import SettingsError
 from blocks.saved import load
 from blocks.signing import Signer
-from flows.ingest import Centre
+from flows.centre import Centre
 from reconcile.frames import INSTANT, REMOVALS
 from reconcile.ids import stable_id
 

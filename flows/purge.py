@@ -12,10 +12,10 @@ from blocks.errors import SettingsError
 from blocks.saved import load
 from blocks.signing import Signer
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.certify import write_whole
 from flows.days import today
 from flows.errors import at
-from flows.ingest import Centre, load_centre
 from flows.recovery import kept_snapshots
 from reconcile.frames import FINDINGS, INVENTORY, PURGED, RESTORED, SNAPSHOT_FILES
 from reconcile.purge import Kept, Terms, may_go

@@ -17,9 +17,10 @@ from blocks.business import Business
 from blocks.lock import exclusive, in_turn
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre, turn
 from flows.days import days_between
 from flows.errors import OUR_ERRORS, at
-from flows.ingest import Centre, discover, ingest_snapshot, load_centre, turn
+from flows.ingest import discover, ingest_snapshot
 from flows.reconciliation import look_at
 from flows.runs import Stages
 from reconcile.frames import SNAPSHOTS, TRACE, WAIVERS

@@ -25,11 +25,11 @@ from blocks.lock import exclusive
 from blocks.notifier import Delivery, Notifier, Severity
 from blocks.saved import load
 from flows.artifacts import show_findings
+from flows.centre import Centre, load_centre, remember
 from flows.damage import damaged_days
 from flows.days import days_between, following, start_of, today, with_neighbours
 from flows.disks import tell_missing
 from flows.errors import at
-from flows.ingest import Centre, load_centre, remember
 from flows.pings import pinged
 from flows.processes import in_process
 from flows.runs import Stages

@@ -24,8 +24,9 @@ from blocks.repository import Restoring
 from blocks.restored import flushing, remove_files, remove_other_versions
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.errors import at
-from flows.ingest import Centre, few_folders, load_centre
+from flows.ingest import few_folders
 from reconcile.frames import INVENTORY, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.recovery import KEPT, compared, counted, restorable
 

@@ -8,8 +8,9 @@ from prefect.cache_policies import NO_CACHE
 from blocks.business import Business
 from blocks.lock import exclusive, in_turn
 from blocks.saved import load
+from flows.centre import Centre, load_centre, turn
 from flows.errors import at
-from flows.ingest import Centre, documents_by_day, index_day, load_centre, together, turn
+from flows.indexing import documents_by_day, index_day, together
 from reconcile.frames import CALLS
 
 

@@ -20,11 +20,11 @@ from blocks.retained_store import RetainedStore
 from blocks.saved import load
 from flows import thinning
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre, turn
 from flows.days import today
 from flows.errors import at
 from flows.expiry import Expiring, Tools, candidates, days_with_data, expire, look
 from flows.hold import LOCK, read_holds, refresh
-from flows.ingest import Centre, load_centre, turn
 from flows.object_locks import lock_kept
 from flows.protocol import issue, new_order, signer_of, unfinished
 from reconcile.frames import HELD, SUMMARY

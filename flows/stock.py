@@ -11,10 +11,10 @@ from prefect import get_run_logger
 from blocks.business import Business
 from blocks.notifier import Notifier
 from blocks.saved import load
+from flows.centre import Centre
 from flows.days import days_between
 from flows.disks import ledger
 from flows.errors import OUR_ERRORS
-from flows.ingest import Centre
 from reconcile.frames import CHECKS, DRILLS, FINDINGS, GONE, INVENTORY, SNAPSHOTS, SUMMARY, TRACE, Frame
 from reconcile.inspection import InspectionRules, Known, Measured, Whose, figures, to_hear
 from reconcile.report import masked

@@ -4,8 +4,9 @@ from datetime import date
 
 import polars as pl
 
+from flows.centre import Centre
 from flows.days import with_neighbours
-from flows.ingest import Centre, together
+from flows.indexing import together
 from reconcile import arrivals
 from reconcile.frames import CALLS, INVENTORY, NOTES, SNAPSHOT_FILES, SNAPSHOTS, Frame
 from reconcile.matching import match

@@ -6,8 +6,8 @@ import polars as pl
 from prefect import get_run_logger
 
 from blocks.retained_repository import RetainedRepository
+from flows.centre import Centre
 from flows.expiry import Tools
-from flows.ingest import Centre
 from flows.protocol import Entry, begin, digest_of, end
 from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.retention import Retention, Thing, last_day, permit, verdict

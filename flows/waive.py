@@ -12,8 +12,8 @@ from blocks.errors import SettingsError
 from blocks.lock import exclusive
 from blocks.saved import load
 from flows.artifacts import show_done
+from flows.centre import Centre, load_centre
 from flows.days import today
-from flows.ingest import Centre, load_centre
 from reconcile.frames import FINDINGS, SUMMARY, WAIVERS
 from reconcile.ledger import waive as waived
 from reconcile.summary import recount

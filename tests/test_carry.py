@@ -27,8 +27,9 @@ from blocks.saved import load
 from flows.absence import look_for_disk
 from flows.backup import backup
 from flows.carry import carry
+from flows.centre import load_centre
 from flows.disks import announce, depart, prepare, tell_missing
-from flows.ingest import ingest, load_centre
+from flows.ingest import ingest
 from flows.reconciliation import _due
 from reconcile.frames import CALLS, CARRIED, DISKS, GONE, SNAPSHOTS
 from voxkeep.carrying import ledger

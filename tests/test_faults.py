@@ -59,10 +59,10 @@ INGEST_POINTS = [
     ("flows.ingest", "publish", 1),
     ("os", "link", 2),
     pytest.param(("flows.ingest", "catalogue", 1), marks=pytest.mark.long),
-    ("flows.ingest", "Catalog.write", 2),
-    ("flows.ingest", "Catalog.write", 5),
+    ("flows.centre", "Catalog.write", 2),
+    ("flows.centre", "Catalog.write", 5),
     pytest.param(("flows.ingest", "index", 1), marks=pytest.mark.long),
-    ("flows.ingest", "CatalogIndex.replace", 1),
+    ("flows.centre", "CatalogIndex.replace", 1),
     ("flows.ingest", "finish", 1),
 ]
 

@@ -41,8 +41,8 @@ OF_BACKUP: list[tuple[str, str, int]] = [
     ("flows.backup", "stage", 1), ("flows.backup", "take_snapshot", 1), ("flows.backup", "confirm", 1),
 ]  # fmt: skip
 OF_INGEST: list[tuple[str, str, int]] = [
-    ("flows.ingest", "restore", 1), ("flows.ingest", "publish", 1), ("flows.ingest", "Catalog.write", 3),
-    ("flows.ingest", "CatalogIndex.replace", 1), ("flows.ingest", "finish", 1),
+    ("flows.ingest", "restore", 1), ("flows.ingest", "publish", 1), ("flows.centre", "Catalog.write", 3),
+    ("flows.centre", "CatalogIndex.replace", 1), ("flows.ingest", "finish", 1),
 ]  # fmt: skip
 STATIONS = ("on_site", "in_snapshot", "restored", "published")
 # The memory of the process may grow by so much from the third day to the last: what is kept a day is far more.

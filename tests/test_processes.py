@@ -11,7 +11,7 @@ from shop import DAY, Shop
 from blocks.business import Business
 from blocks.errors import TransientError
 from blocks.saved import load
-from flows.ingest import load_centre
+from flows.centre import load_centre
 from flows.processes import in_process
 from flows.reconciliation import side_by_side
 from reconcile.errors import RuleError

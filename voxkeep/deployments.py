@@ -18,9 +18,10 @@ from prefect.utilities.callables import parameter_schema
 
 from blocks.step import Action, Step
 from flows.backup import backup
+from flows.centre import turn
 from flows.drill import drill
 from flows.export import export
-from flows.ingest import ingest, turn
+from flows.ingest import ingest
 from flows.inspection import inspect
 from flows.maintain import maintain
 from flows.notice import notice
