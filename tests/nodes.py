@@ -1,17 +1,15 @@
 """One real Elasticsearch for all workers of a test run, used by one test at a time."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from servers import held, server_of_all_workers
 
-from deploy.servers import elasticsearch, process
+from deploy.servers import elasticsearch
 from deploy.servers.elasticsearch import USER, Elasticsearch
 
 # Quick to compile instead of quick to run: no node of the tests lives for long.
@@ -23,32 +21,12 @@ STRAINED = {"thread_pool.write.size": "1", "thread_pool.write.queue_size": "1", 
 
 def node_of_all_workers(factory: pytest.TempPathFactory, name: str, **options: object) -> Iterator[Elasticsearch]:
     """The node of this name, started by the first worker that wants it and stopped by the last that had it."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    folder.mkdir(exist_ok=True)
-    users = folder / "users"
-    users.mkdir(exist_ok=True)
-    with held(folder / "start"):
-        (users / str(os.getpid())).touch()
-        try:
-            elasticsearch.fetch()
-            node = replace(elasticsearch.node(folder, **options), java_options=JAVA_OPTIONS)  # type: ignore[arg-type]
-            node.start()
-        except process.ServerError as error:
-            pytest.skip(str(error))
-    yield node
-    with held(folder / "start"):
-        (users / str(os.getpid())).unlink()
-        if not any(psutil.pid_exists(int(user.name)) for user in users.iterdir()):
-            node.stop()
 
+    def make(folder: Path) -> Elasticsearch:
+        elasticsearch.fetch()
+        return replace(elasticsearch.node(folder, **options), java_options=JAVA_OPTIONS)  # type: ignore[arg-type]
 
-@contextmanager
-def held(file: Path) -> Iterator[None]:
-    """Hold a lock that dies with its process."""
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    yield from server_of_all_workers(factory, name, make, Elasticsearch.stop)
 
 
 @contextmanager

@@ -27,10 +27,9 @@ def server_of_all_workers(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], S], stop: Callable[[S], None]
 ) -> Iterator[S]:
     """The server that `make` finds in its folder; the tests are skipped, with the reason, where it cannot be had."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder = folder_of_all_workers(factory, name)
     users = folder / "users"
-    users.mkdir(parents=True, exist_ok=True)
+    users.mkdir(exist_ok=True)
     me = users / str(os.getpid())
     with held(folder / "start.lock"):
         try:
@@ -44,6 +43,14 @@ def server_of_all_workers(
         me.unlink()
         if not any(psutil.pid_exists(int(user.name)) for user in users.iterdir()):
             stop(server)
+
+
+def folder_of_all_workers(factory: pytest.TempPathFactory, name: str) -> Path:
+    """The folder of this name that all workers of a test run share."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @contextmanager

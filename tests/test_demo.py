@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import openpyxl
 import polars as pl
 import pytest
 from program import Ended, voxkeep
+from servers import folder_of_all_workers, held
 from shop import OF_RUNS
 
 from reconcile.findings import KINDS
@@ -30,10 +32,22 @@ class Demo(NamedTuple):
         return voxkeep(*words, "--home", self.folder / "home")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    folder = tmp_path_factory.mktemp("demo")
-    return Demo(folder, voxkeep("demo", "--dir", folder, "--calls", 60, "--json"))
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo, run by the first worker that wants it."""
+    folder = folder_of_all_workers(tmp_path_factory, "demo")
+    with held(folder / "test.lock"):
+        told = folder / "told.json"
+        if not told.exists():
+            told.write_text(json.dumps(voxkeep("demo", "--dir", folder / "demo", "--calls", 60, "--json")))
+    return Demo(folder / "demo", Ended(*json.loads(told.read_text())))
+
+
+@pytest.fixture
+def demo(finished: Demo) -> Iterator[Demo]:
+    """The demo, for one test at a time."""
+    with held(finished.folder.parent / "test.lock"):
+        yield finished
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -159,14 +173,17 @@ PACKS = ("collection-notes", "recordings-with-index", "monthly-statistics")
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.fixture(scope="module")
-def packs(demo: Demo) -> dict[str, Path]:
-    """The folder of the first part of each pack that the demo has, sent for both days."""
+@pytest.fixture(scope="session")
+def packs(finished: Demo) -> dict[str, Path]:
+    """The folder of the first part of each pack that the demo has, sent once for both days."""
     period = ("--since", "2021-01-30", "--until", "2021-01-31")
-    for pack in PACKS:
-        ended = demo.program("export", "meituan", pack, *period)
-        assert ended.code == 0, ended.err
-    folder = demo.folder / "storage" / "exports" / "meituan"
+    with held(finished.folder.parent / "test.lock"):
+        sent = finished.folder.parent / "sent"
+        for pack in () if sent.exists() else PACKS:
+            ended = finished.program("export", "meituan", pack, *period)
+            assert ended.code == 0, ended.err
+        sent.touch()
+    folder = finished.folder / "storage" / "exports" / "meituan"
     return {pack: folder / pack / "2021-01-30--2021-01-31.001" / "001" for pack in PACKS}
 
 
