@@ -4,7 +4,11 @@ A snapshot counts as ingested only when all of it is done, so that a run which i
 """
 
 import json
+import os
 import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -43,6 +47,8 @@ from reconcile.snapshots import renamed
 
 # More folders than this are restored by folders above them: each takes a call of restic.
 FEW_FOLDERS = 6
+# What an ingest counts.
+COUNTS = ("restored", "published", "quarantined", "rejected", "suppressed", "days_unindexed")
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,21 @@ class Verified:
     hashed: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What was done of one site: the snapshots taken in, and `COUNTS`."""
+
+    snapshots: list[str]
+    counts: Counter[str]
+
+
 @flow(name="ingest", flow_run_name="ingest {business}")
 def ingest(
     business: str, site: str | None = None, snapshot_id: str | None = None, since: date | None = None
 ) -> dict[str, Any]:
     """Take in every snapshot of the business (of one site) that the catalog does not have yet, oldest first.
 
+    As many sites at a time as there are processors: restic needs half a second of one for each thing it is asked.
     A site that fails does not keep the others waiting; its error is raised at the end. `snapshot_id` is the one that
     an event told of: a hint that is only logged, for what is new is found out from the repositories alone. `since`:
     only snapshots of this business day or later, which costs nothing of the history.
@@ -66,18 +81,8 @@ def ingest(
     if snapshot_id:
         get_run_logger().info("%s/%s: an event tells of snapshot %s", business, site, snapshot_id[:8])
     settings = load(Business, business)
-    done: dict[str, Any] = {
-        "business": business,
-        "snapshots": [],
-        "restored": 0,
-        "published": 0,
-        "quarantined": 0,
-        "rejected": 0,
-        "suppressed": 0,
-        "days_unindexed": 0,
-    }
-    failures: list[Exception] = []
-    for name in [site] if site else list(settings.sites):
+
+    def take_in(name: str) -> Ingested | Exception:
         try:
             with (
                 at(f"{business}/{name}"),
@@ -85,10 +90,22 @@ def ingest(
                 in_turn(turn(business, name) if settings.has_workers else None, "ingest"),
                 exclusive(settings.lock(f"ingest-{name}"), "ingest"),
             ):
-                ingest_site(load_centre(settings, name), done, since)
+                return ingest_site(load_centre(settings, name), since)
         except OUR_ERRORS as error:
             get_run_logger().error("%s", error)
-            failures.append(error)
+            return error
+
+    names = [site] if site else list(settings.sites)
+    with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1)) as pool:
+        # Each with the context of this run, in which Prefect's tasks find it.
+        running = [pool.submit(copy_context().run, take_in, name) for name in names]
+        ended = [one.result() for one in running]
+    parts = [one for one in ended if not isinstance(one, Exception)]
+    failures = [one for one in ended if isinstance(one, Exception)]
+    counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+    for part in parts:
+        counts.update(part.counts)
+    done = {"business": business, "snapshots": [one for part in parts for one in part.snapshots], **counts}
     if done["snapshots"] or done["rejected"]:
         show_done("ingest", business, done)
     if failures:
@@ -96,20 +113,19 @@ def ingest(
     return done
 
 
-def ingest_site(centre: Centre, done: dict[str, Any], since: date | None = None) -> None:
-    """Take in the site's new snapshots, once what waits for the index is in it; what was done is added to `done`."""
-    stages = Stages()
+def ingest_site(centre: Centre, since: date | None = None) -> Ingested:
+    """Take in the site's new snapshots, once what waits for the index is in it."""
+    stages, snapshots, counts = Stages(), [], Counter[str]()
     with stages.timed("ingest"):
         waiting = unindexed(centre, since)
         if waiting:
-            done["rejected"] += catch_up(centre, waiting)
+            counts["rejected"] += catch_up(centre, waiting)
         for row in discover(centre, since).iter_rows(named=True):
-            ingested = ingest_snapshot(centre, row, stages)
-            done["snapshots"].append(row["snapshot_id"])
-            for count, value in ingested.items():
-                done[count] += value
+            counts.update(ingest_snapshot(centre, row, stages))
+            snapshots.append(row["snapshot_id"])
     remember(centre, stages)
-    done["days_unindexed"] += len(unindexed(centre, since))
+    counts["days_unindexed"] += len(unindexed(centre, since))
+    return Ingested(snapshots, counts)
 
 
 @task(name="discover", cache_policy=NO_CACHE)

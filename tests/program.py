@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
+
+import pytest
+
+from voxkeep.main import run
 
 PROGRAM = Path(sys.executable).with_name("voxkeep")
 
@@ -25,3 +30,12 @@ def voxkeep(*words: object, columns: int = 80, **environment: str) -> Ended:
         env=os.environ | {"COLUMNS": str(columns)} | environment,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def voxkeep_here(capsys: pytest.CaptureFixture[str], *words: object, **environment: str) -> Ended:
+    """The same in this process, which has imported everything already."""
+    with patch.dict(os.environ, environment), patch.object(sys, "argv", ["voxkeep", *map(str, words)]):
+        with pytest.raises(SystemExit) as ended:
+            run()
+        said = capsys.readouterr()
+    return Ended(int(ended.value.code or 0), said.out, said.err)

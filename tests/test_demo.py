@@ -135,6 +135,7 @@ def test_what_is_not_there_is_told_and_nothing_written(demo: Demo, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_flow_run_twice_by_hand_changes_nothing(demo: Demo) -> None:
     before = content(demo.folder)
     for words in (["backup", "meituan", "--site", "cq", "--day", "2021-01-31"], ["ingest", "meituan"]):

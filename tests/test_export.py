@@ -147,11 +147,11 @@ def test_a_copy_in_the_banks_form_is_a_copy(shop: Shop) -> None:
 # Between every two writes of an export of two parts.
 POINTS = [
     pytest.param(("pathlib", "Path.rename", 1), marks=pytest.mark.long),
-    ("flows.export", "_deliver", 1),
+    pytest.param(("flows.export", "_deliver", 1), marks=pytest.mark.long),
     pytest.param(("blocks.delivery", "Delivery.put", 2), marks=pytest.mark.long),
     ("flows.export", "_record", 1),
     pytest.param(("blocks.catalog", "Catalog.write", 1), marks=pytest.mark.long),
-    ("flows.export", "_write", 1),
+    pytest.param(("flows.export", "_write", 1), marks=pytest.mark.long),
     pytest.param(("flows.export", "_receipt", 1), marks=pytest.mark.long),
 ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from program import voxkeep
+from program import voxkeep_here
 
 from blocks.errors import SettingsError
 from blocks.vault import Vault
@@ -31,15 +31,17 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_accounts_are_added_listed_reset_and_disabled_and_all_of_it_is_on_record(home: Path) -> None:
+def test_accounts_are_added_listed_reset_and_disabled_and_all_of_it_is_on_record(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = home.parent / "first"
     file.write_text(f"{FIRST}\n")
-    added = voxkeep("account", "add", "li.na", "--role", "listener", "--business", "shop", "--home", home,
+    added = voxkeep_here(capsys, "account", "add", "li.na", "--role", "listener", "--business", "shop", "--home", home,
                     VOXKEEP_ACCOUNT_PASSWORD=FIRST)  # fmt: skip
     assert added.code == 0, added.err
-    assert voxkeep("account", "reset", "li.na", "--password-file", file, "--home", home).code == 0
-    assert voxkeep("account", "disable", "li.na", "--home", home).code == 0
-    (shown,) = json.loads(voxkeep("account", "list", "--json", "--home", home).out)["accounts"]
+    assert voxkeep_here(capsys, "account", "reset", "li.na", "--password-file", file, "--home", home).code == 0
+    assert voxkeep_here(capsys, "account", "disable", "li.na", "--home", home).code == 0
+    (shown,) = json.loads(voxkeep_here(capsys, "account", "list", "--json", "--home", home).out)["accounts"]
     assert (shown["name"], shown["roles"], shown["disabled"], shown["must_change"]) == (
         "li.na",
         ["listener"],
@@ -47,25 +49,27 @@ def test_accounts_are_added_listed_reset_and_disabled_and_all_of_it_is_on_record
         True,
     )
     assert "argon2" not in json.dumps(shown)
-    verified = voxkeep("audit", "verify", "--json", "--home", home)
+    verified = voxkeep_here(capsys, "audit", "verify", "--json", "--home", home)
     assert verified.code == 0
     said = json.loads(verified.out)
     assert (said["rows"], said["problems"]) == (3, [])
     row = next((home.parent / "storage" / "listen" / "audit").rglob("*2.json"))
     row.unlink()
-    cut = voxkeep("audit", "verify", "--json", "--head", said["head"], "--home", home)
+    cut = voxkeep_here(capsys, "audit", "verify", "--json", "--head", said["head"], "--home", home)
     assert cut.code == 1
     assert json.loads(cut.out)["problems"] == [{"sequence": 2, "kind": "removed"}]
 
 
-def test_a_mistake_is_one_paragraph_and_exit_code_two(home: Path) -> None:
-    assert "no head" in voxkeep("audit", "verify", "--head", "nonsense", "--home", home).err
-    ended = voxkeep("account", "add", "x", "--role", "listener", "--home", home, VOXKEEP_ACCOUNT_PASSWORD="short")
+def test_a_mistake_is_one_paragraph_and_exit_code_two(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no head" in voxkeep_here(capsys, "audit", "verify", "--head", "nonsense", "--home", home).err
+    ended = voxkeep_here(
+        capsys, "account", "add", "x", "--role", "listener", "--home", home, VOXKEEP_ACCOUNT_PASSWORD="short"
+    )
     assert ended.code == 2
     assert "12 to 256" in ended.err
     assert "short" not in ended.err
     (home / "listen.yaml").write_text("storag3: /x\n")
-    ended = voxkeep("account", "list", "--home", home)
+    ended = voxkeep_here(capsys, "account", "list", "--home", home)
     assert ended.code == 2
     assert "storage" in ended.err
 
@@ -126,9 +130,9 @@ def test_every_place_that_names_the_roles_names_the_same() -> None:
     assert set(get_args(listen_settings.RoleName)) == {role.value for role in main.RoleName} == set(ROLES)
 
 
-def test_the_key_is_made_once_and_for_its_owner_alone(home: Path) -> None:
-    voxkeep("audit", "verify", "--home", home)
+def test_the_key_is_made_once_and_for_its_owner_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    voxkeep_here(capsys, "audit", "verify", "--home", home)
     key = (home / "listen.key").read_text()
-    voxkeep("audit", "verify", "--home", home)
+    voxkeep_here(capsys, "audit", "verify", "--home", home)
     assert (home / "listen.key").read_text() == key
     assert (home / "listen.key").stat().st_mode & 0o077 == 0

@@ -192,6 +192,7 @@ def test_a_node_that_is_killed_stops_no_publication(breakable_minio: Minio, tmp_
     assert listed(store) == etags(items)
 
 
+@pytest.mark.long  # as test_cluster has it, of whole flows
 def test_two_nodes_that_are_killed_are_an_error_and_nothing_is_lost_when_they_return(
     breakable_minio: Minio, tmp_path: Path
 ) -> None:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import polars as pl
 import yaml
 
+from blocks.repository import Repository
 from flows.backup import backup
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
@@ -22,7 +23,7 @@ from reconcile.findings import KINDS
 from reconcile.frames import FINDINGS, INVENTORY, SUMMARY
 from reconcile.ids import stable_id
 from reconcile.recordings import object_key
-from voxkeep.apply import apply
+from voxkeep.apply import apply, blocks_of
 from voxkeep.console import err, out, table
 from voxkeep.sample import Planted, Sample, make_sample, sample_rules, second_day
 from voxkeep.sample_plan import ROBOT_SITE
@@ -88,11 +89,22 @@ def run_demo(directory: Path, calls: int) -> Demo:
     with ThreadPoolExecutor() as beside:
         started = beside.submit(start_server)
         sample = make_sample(directory, calls=calls)
+        settings = load_settings(write_settings(directory, settings_of(sample)))
+        _make_repositories(sample, settings)
         started.result()
-    settings = load_settings(write_settings(directory, settings_of(sample)))
     apply(settings, directory / "home")
     report = _run_days(sample, settings)
     return judge([(sample, settings)], began, Path(report), directory / "home", {})
+
+
+def _make_repositories(sample: Sample, settings: Settings) -> None:
+    """The first backup would make them, too; so they are made while Prefect's server starts."""
+    blocks = blocks_of(settings)
+    for site in sample.reporting:
+        found = blocks[f"{Repository.get_block_type_slug()}/{sample.business}--{site}"]
+        repository = cast("Repository", found)
+        repository.make_folder()
+        repository.create(sample.days[0].year)
 
 
 def judge(runs: list[tuple[Sample, Settings]], began: float, report: Path, home: Path, more: dict[str, Any]) -> Demo:
