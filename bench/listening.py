@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,6 +96,7 @@ def measured(name: str, options: argparse.Namespace) -> Measured:
             apply(home, index.url if isinstance(index, ElasticIndex) else None)
         fill(index, HERE, options.calls)
         plays = [_recording(*one) for one in enumerate(_published(home, options))]
+        make_accounts(home, [_name(place) for place in range(options.users * (options.rounds + 2))])
         port, page = stack.enter_context(served(home))
         return _measured(home, port, [page, *filter(None, others)], plays, options)
 
@@ -117,14 +119,14 @@ def _measured(
     home: Path, port: int, processes: list[psutil.Process], plays: list[Recording], options: argparse.Namespace
 ) -> Measured:
     waiting = iter(plays)
-    browsers = _browsers(home, port, options.users)
+    browsers = _browsers(port, options.users)
     some = next(browsers)
     began = time.perf_counter()
     some[0].search({"number": "404"})
     print(f"{home.name}: first search after {time.perf_counter() - began:.1f} s", flush=True)
     _at_the_same_time(search, some, questions(options.users * 5, seed=1))
     _at_the_same_time(play, some, [next(waiting) for _ in range(options.users)])
-    found = Measured(_alone(next(browsers)[0], processes, waiting), [], [])
+    found = Measured(_alone(next(browsers), processes, waiting), [], [])
     for number in range(options.rounds):
         users = next(browsers)
         found.searches.append(_at_the_same_time(search, users, questions(options.questions, seed=number + 2)))
@@ -134,13 +136,15 @@ def _measured(
     return found
 
 
-def _browsers(home: Path, port: int, users: int) -> Iterator[list[Browser]]:
+def _name(place: int) -> str:
+    return f"user-{place:03}"
+
+
+def _browsers(port: int, users: int) -> Iterator[list[Browser]]:
     """Browsers that have logged in, of other people each time: nobody may search more than once a second for long."""
     number = 0
     while True:
-        names = [f"user-{number + place:03}" for place in range(users)]
-        make_accounts(home, names)
-        made = [Browser(port, name, number + place) for place, name in enumerate(names)]
+        made = [Browser(port, _name(place), place) for place in range(number, number + users)]
         for browser in made:
             browser.login()
         yield made
@@ -180,16 +184,20 @@ def play(user: Browser, recording: Recording) -> Timed:
 
 
 def _alone(
-    user: Browser, processes: list[psutil.Process], plays: Iterator[Recording]
+    users: list[Browser], processes: list[psutil.Process], plays: Iterator[Recording]
 ) -> dict[str, tuple[float, float, float]]:
-    """Milliseconds (median), and those of processor time a request, of the page and of the server of its index."""
+    """Milliseconds (median), and those of processor time a request, of the page and of the server of its index.
+
+    One thing at a time, by each of the users in turn: nobody may search more than once a second for long.
+    """
+    user = cycle(users)
     by_kind: dict[str, list[Callable[[], Timed]]] = {kind: [] for kind in (*KINDS, OPENED, AT_ONCE)}
     for kind, query in questions(100 * _ALONE, seed=9):
         if len(by_kind[kind]) < _ALONE:
-            by_kind[kind].append(partial(search, user, (kind, query)))
+            by_kind[kind].append(partial(search, next(user), (kind, query)))
     for _ in range(2 * _ALONE):
         recording = next(plays)
-        by_kind[OPENED if recording.is_opened else AT_ONCE].append(partial(play, user, recording))
+        by_kind[OPENED if recording.is_opened else AT_ONCE].append(partial(play, next(user), recording))
     found = {}
     for kind, todo in by_kind.items():
         before = _processor_ms(processes)
