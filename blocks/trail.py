@@ -13,7 +13,6 @@ writer keeps outside the trail, and which an auditor writes down.
 
 import hmac
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +21,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any
 
 from blocks.errors import PermanentError, TransientError
@@ -106,6 +105,15 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class _Waiter:
+    """Who waits for a row to be written, and is told whether to write it, with all others that wait."""
+
+    entry: Entry
+    row: "Future[Row]" = field(default_factory=Future)
+    leads: "Future[bool]" = field(default_factory=Future)
+
+
 class AuditTrail:
     """The trail in a vault, sealed with a key.
 
@@ -128,8 +136,10 @@ class AuditTrail:
         self._memory = memory
         self._clock = clock
         self._lock = RLock()
-        # Entries whose rows are not written yet, and where their writers wait.
-        self._waiting: deque[tuple[Entry, Future[Row]]] = deque()
+        # Who waits for a row, in order, and whether one of them is writing; under a lock that is held for a moment.
+        self._queue = Lock()
+        self._waiting: list[_Waiter] = []
+        self._is_led = False
         self._last: Row | None = None
         self._begun = False
         self._observers: list[Callable[[Row], None]] = []
@@ -150,25 +160,38 @@ class AuditTrail:
         Raises:
             TransientError, PermanentError: it could not be written: what it tells of must not be done.
         """
-        mine: Future[Row] = Future()
-        self._waiting.append((entry, mine))
-        with self._lock:
-            # Whoever comes first writes for all who have come: the disk takes as long for many rows as for one.
-            if not mine.done():
-                self._write_waiting()
-        return mine.result()
+        mine = _Waiter(entry)
+        with self._queue:
+            self._waiting.append(mine)
+            leads, self._is_led = not self._is_led, True
+        if leads or mine.leads.result():
+            self._lead()
+        return mine.row.result()
 
-    def _write_waiting(self) -> None:
-        """Write the row of each who waits, and tell them; an error is everybody's."""
-        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _lead(self) -> None:
+        """Write for all who wait by now, as the disk takes as long for many rows as for one; then another leads.
+
+        Nobody waits for more than the batch that is being written and the next one.
+        """
+        with self._queue:
+            batch, self._waiting = self._waiting, []
         try:
-            self._write_all(waiting)
+            with self._lock:
+                self._write_all([(waiter.entry, waiter.row) for waiter in batch])
         except BaseException as error:
-            for _, told in waiting:
-                if not told.done():
-                    told.set_exception(error)
+            for waiter in batch:
+                if not waiter.row.done():
+                    waiter.row.set_exception(error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            for waiter in batch:
+                if not waiter.leads.done():
+                    waiter.leads.set_result(False)
+            with self._queue:
+                self._is_led = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].leads.set_result(True)
 
     def _write_all(self, waiting: list[tuple[Entry, Future[Row]]]) -> None:
         races = 0

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
@@ -17,6 +18,8 @@ from blocks.store import ObjectStore
 # What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
 MOST_BYTES = 2_000_000_000
 BUCKETS = 600
+# A full folder is emptied to this part, so that it need not be looked through for each recording.
+_ROOM = 0.9
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Sounds:
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
         self._folder = folder
         self._most = most_bytes
+        # Bytes in the folder, counted when it is full and else added up: it may hold tens of thousands of files.
+        self._size: int | None = None
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._counting = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         load_decoders()
 
@@ -87,17 +93,24 @@ class Sounds:
             source.unlink()
             part.unlink(missing_ok=True)
         told.write_text(json.dumps(content))
-        self._bound()
+        self._bound(wav.stat().st_size)
 
-    def _bound(self) -> None:
+    def _bound(self, more: int) -> None:
         """Let go of what nobody has heard for longest; an open file is read to its end by whoever has it open."""
-        files = [(file, file.stat()) for file in self._folder.glob("*.wav")]
-        size = sum(status.st_size for _, status in files)
-        for file, status in sorted(files, key=lambda found: found[1].st_mtime):
-            if size <= self._most:
+        with self._counting:
+            self._size = self._size + more if self._size is not None else None
+            if self._size is not None and self._size <= self._most:
                 return
-            file.unlink(missing_ok=True)
-            size -= status.st_size
+            files = []
+            for file in self._folder.glob("*.wav"):
+                with suppress(FileNotFoundError):
+                    files.append((file, file.stat()))
+            self._size = sum(status.st_size for _, status in files)
+            for file, status in sorted(files, key=lambda found: found[1].st_mtime):
+                if self._size <= self._most * _ROOM:
+                    return
+                file.unlink(missing_ok=True)
+                self._size -= status.st_size
 
 
 def _prove(recording: dict[str, Any], sha256: str) -> None:

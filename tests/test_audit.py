@@ -90,6 +90,30 @@ def test_rows_that_are_written_together_go_back_to_their_own_writers(folder: Pat
     assert sorted(trail_in(folder).rows(80), key=lambda row: row.sequence) == sorted(rows, key=lambda row: row.sequence)
 
 
+def test_nobody_waits_longer_than_others_for_a_row_that_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail, written = trail_in(folder), 0
+    real = Vault.create_in_order
+
+    def create_in_order(vault: Vault, objects: list[tuple[str, bytes]]) -> int:
+        nonlocal written
+        made = real(vault, objects)
+        written += 1
+        return made
+
+    def append(number: int) -> int:
+        before = written
+        trail.append(Entry("li.na", "play", "meituan", f"recording-{number}"))
+        return written - before
+
+    monkeypatch.setattr(Vault, "create_in_order", create_in_order)
+    with ThreadPoolExecutor(16) as pool:
+        waited = sorted(pool.map(append, range(800)))
+    assert waited[-20] <= 3  # the batch that is being written, one's own, and one until the thread wakes up
+    assert problems(trail) == []
+
+
 def test_of_objects_in_order_those_before_the_first_that_is_there_are_made(folder: Path) -> None:
     vault = Vault(url=str(folder))
     vault.create("audit/3", b"theirs")
