@@ -10,6 +10,9 @@ VoxkeepError            operation, subject, cause, remedy
 └── NotificationError   an alert could not be delivered
 """
 
+from collections.abc import Callable
+from functools import partial
+
 
 class VoxkeepError(Exception):
     """What failed, on what, why, and what to do about it."""
@@ -20,6 +23,10 @@ class VoxkeepError(Exception):
         self.cause = cause
         self.remedy = remedy
         super().__init__(f"Cannot {operation}: {subject}: {cause}. To mend it: {remedy}.")
+
+    def __reduce__(self) -> tuple[Callable[[], "VoxkeepError"], tuple[()]]:
+        """How it comes over from another process."""
+        return partial(type(self), **vars(self)), ()
 
 
 class SettingsError(VoxkeepError):

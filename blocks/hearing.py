@@ -4,10 +4,16 @@ Everything takes this one way, also what some browsers could play as it is: so w
 and how far one can seek are the same for every format and every browser. The original is never touched.
 """
 
+import os
+import signal
 import struct
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +44,41 @@ def load_decoders() -> None:
     """Load FFmpeg now: several threads that load it at the same time find it half loaded."""
     import av.audio.resampler  # noqa: PLC0415  # 0.2 s that only hearing needs
     import av.error  # noqa: F401, PLC0415
+
+
+def make_ready(source: Path, extension: str, target: Path, buckets: int) -> tuple[float, list[list[int]]]:
+    """Write the recording to `target` as `to_wav`; how many seconds it plays, and its `levels`.
+
+    Raises:
+        PermanentError: there is nothing to hear in it.
+    """
+    to_wav(source, extension, target)
+    return duration_seconds(target), levels(target, buckets)
+
+
+def decoders() -> ProcessPoolExecutor:
+    """Processes for `make_ready`, one a processor, started already.
+
+    FFmpeg gives its frames one by one, and threads would wait for each other's interpreter at each of them. And what
+    makes it crash ends a process that nobody misses.
+    """
+    count = os.cpu_count() or 1
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
+    for _ in range(count):
+        pool.submit(load_decoders)
+    return pool
+
+
+def _begin() -> None:
+    """End with the process that asks, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess | None) -> None:
+    if parent:
+        parent.join()
+        os._exit(0)
 
 
 def to_wav(source: Path, extension: str, target: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from collections import defaultdict
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from blocks.errors import PermanentError
-from blocks.hearing import duration_seconds, levels, load_decoders, to_wav
+from blocks.hearing import decoders, make_ready
 from blocks.store import ObjectStore
 
 # What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
@@ -46,7 +47,7 @@ class Sounds:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._counting = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        load_decoders()
+        self._decoders = decoders()
 
     def ready(self, store: ObjectStore, recording: dict[str, Any]) -> Sound:
         """The recording, ready to be heard.
@@ -86,14 +87,28 @@ class Sounds:
     def _make(self, store: ObjectStore, recording: dict[str, Any], wav: Path, told: Path) -> None:
         source, part = self.original(store, recording), wav.with_suffix(f".{token_hex(4)}.part")
         try:
-            to_wav(source, PurePosixPath(recording["key"]).suffix.lstrip(".").lower(), part)
-            content = {"seconds": duration_seconds(part), "peaks": levels(part, BUCKETS)}
+            seconds, peaks = self._decode(source, PurePosixPath(recording["key"]).suffix.lstrip(".").lower(), part)
             part.replace(wav)
         finally:
             source.unlink()
             part.unlink(missing_ok=True)
-        told.write_text(json.dumps(content))
+        told.write_text(json.dumps({"seconds": seconds, "peaks": peaks}))
         self._bound(wav.stat().st_size)
+
+    def _decode(self, source: Path, extension: str, part: Path) -> tuple[float, list[list[int]]]:
+        pool = self._decoders
+        try:
+            return pool.submit(make_ready, source, extension, part, BUCKETS).result()
+        except BrokenProcessPool:
+            with self._counting:
+                if self._decoders is pool:
+                    self._decoders = decoders()
+            raise PermanentError(
+                operation="hear a recording",
+                subject=extension or "without extension",
+                cause="the decoder crashed over it",
+                remedy="download the original, and tell what format it has",
+            ) from None
 
     def _bound(self, more: int) -> None:
         """Let go of what nobody has heard for longest; an open file is read to its end by whoever has it open."""

@@ -129,3 +129,15 @@ def test_the_folder_of_what_is_ready_never_grows_beyond_its_bound(page: Page, tm
     again = sounds.ready(store, page.recordings["shop/pcm"].document)
     with wave.open(io.BytesIO(again.wav.read_bytes())) as file:
         assert file.getnframes() == 24_000
+
+
+def test_a_decoder_that_crashes_is_told_and_the_next_recording_is_heard(page: Page, tmp_path: Path) -> None:
+    sounds = Sounds(tmp_path / "sounds")
+    store, recording = page.offices["shop"].store, page.recordings["shop/gsm"].document
+    sounds.ready(store, page.recordings["shop/pcm"].document)
+    for process in sounds._decoders._processes.values():
+        process.kill()
+    with pytest.raises(PermanentError, match="the decoder crashed"):
+        sounds.ready(store, recording)
+    assert sounds.ready(store, recording).seconds > 1
+    assert list((tmp_path / "sounds").glob("*.part")) == []
