@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -90,11 +91,22 @@ class Kept:
 
     def packs(self, kind: str) -> list[Path]:
         """The packs with pieces of this kind (data, tree), the largest first."""
-        names = self.restic("list", "--no-lock", "index").stdout.decode().split()
-        indexes = [json.loads(self.restic("cat", "--no-lock", "index", name).stdout) for name in names]
-        ids = {pack["id"] for index in indexes for pack in index["packs"] if pack["blobs"][0]["type"] == kind}
+        ids = {pack["id"] for pack in self.indexed() if pack["blobs"][0]["type"] == kind}
         files = [file for file in (self.repository / "data").rglob("*") if file.name in ids]
         return sorted(files, key=lambda file: (-file.stat().st_size, file.name))
+
+    def inside_a_recording(self) -> tuple[Path, int]:
+        """The pack with the largest piece, and a place in that: of the longest recording, and of nothing else."""
+        pieces = [(blob["length"], blob["offset"], pack["id"]) for pack in self.indexed() for blob in pack["blobs"]]
+        length, offset, pack_id = max(pieces)
+        (file,) = (self.repository / "data").rglob(pack_id)
+        return file, offset + length // 2
+
+    def indexed(self) -> list[dict[str, Any]]:
+        """The packs and their pieces, as the indexes have them."""
+        names = self.restic("list", "--no-lock", "index").stdout.decode().split()
+        indexes = [json.loads(self.restic("cat", "--no-lock", "index", name).stdout) for name in names]
+        return [pack for index in indexes for pack in index["packs"]]
 
     def snapshot(self, number: int) -> Path:
         """The file of a snapshot, the oldest first."""
@@ -131,7 +143,7 @@ def only(kept: Kept, directory: str) -> Path:
 
 # Each damage, and how many of the seven recordings it concerns; None: restic alone can tell, not the one who damages.
 DAMAGES: dict[str, tuple[Callable[[Kept], None], int | None]] = {
-    "a bit of a pack is flipped": (lambda kept: flip(kept.packs("data")[0], 1000), 1),
+    "a bit of a pack is flipped": (lambda kept: flip(*kept.inside_a_recording()), 1),
     "a pack is cut": (lambda kept: cut(kept.packs("data")[0], 200_000), None),
     "a pack is empty": (lambda kept: cut(kept.packs("data")[0], 0), 4),
     "a pack is missing": (lambda kept: kept.packs("data")[0].unlink(), 4),
