@@ -141,6 +141,7 @@ def is_written(secret: str, folder: Path) -> bool:
     return any(secret.encode() in file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
+@pytest.mark.long
 def test_a_flow_that_fails_at_a_site_is_told_by_the_business_own_routes(servers: Cluster, tmp_path: Path) -> None:
     online = Online(Shop(tmp_path, "failing"), servers)
     online.apply()

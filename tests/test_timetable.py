@@ -96,6 +96,7 @@ def test_a_day_that_is_overdue_makes_it_a_failure_not_to_have_the_time(shop: Sho
         backup("shop", "one", DAY - timedelta(days=1))
 
 
+@pytest.mark.long
 def test_where_the_limit_changes_restic_goes_on_with_the_other(shop: Shop, clock: Clock) -> None:
     slow = [{"start": "00:00", "end": "12:00", "kib_per_second": 3000}]
     busy(shop, timetable={"upload_limits": slow})

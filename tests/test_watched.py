@@ -55,6 +55,7 @@ def told(online: Online) -> str:
     return "\n".join(file.read_text() for file in outbox.glob("*.json"))
 
 
+@pytest.mark.long
 def test_a_cancelled_backup_ends_its_restic_which_takes_its_lock_away(servers: Cluster, tmp_path: Path) -> None:
     shop, site = Shop(tmp_path, "cancelled"), "cancelled--one"
     shop.call("c1", "09:00:00")
@@ -114,6 +115,7 @@ def test_a_run_whose_worker_died_is_told_and_does_not_stay_running(
             run(client, f"backup/{site}", day=str(DAY))
 
 
+@pytest.mark.long
 def test_a_backup_that_never_came_is_told(servers: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     online = Online(Shop(tmp_path, "overdue"), servers)
     due = timedelta(hours=online.settings.backup_due_hours)
