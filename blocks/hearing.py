@@ -56,13 +56,12 @@ def make_ready(source: Path, extension: str, target: Path, buckets: int) -> tupl
     return duration_seconds(target), levels(target, buckets)
 
 
-def decoders() -> ProcessPoolExecutor:
-    """Processes for `make_ready`, one a processor, started already.
+def decoders(count: int = os.cpu_count() or 1) -> ProcessPoolExecutor:
+    """Processes for `make_ready`, one a processor where not told, started already.
 
     FFmpeg gives its frames one by one, and threads would wait for each other's interpreter at each of them. And what
     makes it crash ends a process that nobody misses.
     """
-    count = os.cpu_count() or 1
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
     for _ in range(count):
         pool.submit(load_decoders)

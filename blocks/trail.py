@@ -105,7 +105,7 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waiter:
     """Who waits for a row to be written, and is told whether to write it, with all others that wait."""
 
@@ -164,8 +164,12 @@ class AuditTrail:
         with self._queue:
             self._waiting.append(mine)
             leads, self._is_led = not self._is_led, True
-        if leads or mine.leads.result():
-            self._lead()
+        try:
+            if leads or mine.leads.result():
+                self._lead()
+        except BaseException:
+            self._leave(mine, leads=leads)
+            raise
         return mine.row.result()
 
     def _lead(self) -> None:
@@ -173,9 +177,10 @@ class AuditTrail:
 
         Nobody waits for more than the batch that is being written and the next one.
         """
-        with self._queue:
-            batch, self._waiting = self._waiting, []
+        batch: list[_Waiter] = []
         try:
+            with self._queue:
+                batch, self._waiting = self._waiting, []
             with self._lock:
                 self._write_all([(waiter.entry, waiter.row) for waiter in batch])
         except BaseException as error:
@@ -189,9 +194,21 @@ class AuditTrail:
                 if not waiter.leads.done():
                     waiter.leads.set_result(False)
             with self._queue:
-                self._is_led = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].leads.set_result(True)
+                self._hand_over()
+
+    def _leave(self, mine: "_Waiter", *, leads: bool) -> None:
+        """Take out who was interrupted while it waited; if it was to lead, another does."""
+        with self._queue:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                if leads or (mine.leads.done() and mine.leads.exception() is None):
+                    self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Have the first who waits lead, if somebody does; the queue is held."""
+        self._is_led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads.set_result(True)
 
     def _write_all(self, waiting: list[tuple[Entry, Future[Row]]]) -> None:
         races = 0

@@ -83,6 +83,7 @@ def ingest(
     settings = load(Business, business)
 
     def take_in(name: str) -> Ingested | Exception:
+        """What was done of the site, or why it failed: whatever that is, the other sites go on."""
         try:
             with (
                 at(f"{business}/{name}"),
@@ -94,12 +95,19 @@ def ingest(
         except OUR_ERRORS as error:
             get_run_logger().error("%s", error)
             return error
+        except Exception as error:  # noqa: BLE001  # raised at the end
+            get_run_logger().exception("%s/%s", business, name)
+            return error
 
     names = [site] if site else list(settings.sites)
     with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1)) as pool:
         # Each with the context of this run, in which Prefect's tasks find it.
         running = [pool.submit(copy_context().run, take_in, name) for name in names]
-        ended = [one.result() for one in running]
+        try:
+            ended = [one.result() for one in running]
+        except BaseException:  # the run is ended: no other site begins
+            pool.shutdown(cancel_futures=True)
+            raise
     parts = [one for one in ended if not isinstance(one, Exception)]
     failures = [one for one in ended if isinstance(one, Exception)]
     counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))

@@ -59,10 +59,11 @@ class Sounds:
         name = hashlib.sha256(f"{store.url}\0{recording['key']}".encode()).hexdigest()[:40]
         wav, told = self._folder / f"{name}.wav", self._folder / f"{name}.json"
         with self._locks[name]:
-            if not told.exists() or not wav.exists():
-                self._make(store, recording, wav, told)
-            os.utime(wav)
-            content = json.loads(told.read_text())
+            try:
+                os.utime(wav)
+                content = json.loads(told.read_text())
+            except FileNotFoundError:
+                content = self._make(store, recording, wav, told)
         return Sound(wav, content["seconds"], content["peaks"])
 
     def original(self, store: ObjectStore, recording: dict[str, Any]) -> Path:
@@ -84,7 +85,8 @@ class Sounds:
             raise
         return file
 
-    def _make(self, store: ObjectStore, recording: dict[str, Any], wav: Path, told: Path) -> None:
+    def _make(self, store: ObjectStore, recording: dict[str, Any], wav: Path, told: Path) -> dict[str, Any]:
+        """Make both files, the WAV first; what is told of it."""
         source, part = self.original(store, recording), wav.with_suffix(f".{token_hex(4)}.part")
         try:
             seconds, peaks = self._decode(source, PurePosixPath(recording["key"]).suffix.lstrip(".").lower(), part)
@@ -92,17 +94,25 @@ class Sounds:
         finally:
             source.unlink()
             part.unlink(missing_ok=True)
-        told.write_text(json.dumps({"seconds": seconds, "peaks": peaks}))
+        content = {"seconds": seconds, "peaks": peaks}
+        part = told.with_suffix(f".{token_hex(4)}.part")
+        part.write_text(json.dumps(content))
+        part.replace(told)
         self._bound(wav.stat().st_size)
+        return content
 
     def _decode(self, source: Path, extension: str, part: Path) -> tuple[float, list[list[int]]]:
+        """As `make_ready`. What a crash takes along is decoded again, each by a process of its own."""
         pool = self._decoders
-        try:
+        with suppress(BrokenProcessPool):
             return pool.submit(make_ready, source, extension, part, BUCKETS).result()
+        with self._counting:
+            if self._decoders is pool:
+                self._decoders = decoders()
+        try:
+            with decoders(1) as alone:
+                return alone.submit(make_ready, source, extension, part, BUCKETS).result()
         except BrokenProcessPool:
-            with self._counting:
-                if self._decoders is pool:
-                    self._decoders = decoders()
             raise PermanentError(
                 operation="hear a recording",
                 subject=extension or "without extension",
@@ -124,6 +134,7 @@ class Sounds:
             for file, status in sorted(files, key=lambda found: found[1].st_mtime):
                 if self._size <= self._most * _ROOM:
                     return
+                file.with_suffix(".json").unlink(missing_ok=True)
                 file.unlink(missing_ok=True)
                 self._size -= status.st_size
 

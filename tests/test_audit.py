@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -112,6 +113,30 @@ def test_nobody_waits_longer_than_others_for_a_row_that_is_written(
         waited = sorted(pool.map(append, range(800)))
     assert waited[-20] <= 3  # the batch that is being written, one's own, and one until the thread wakes up
     assert problems(trail) == []
+
+
+def test_who_is_interrupted_while_waiting_leaves_nobody_waiting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail, writes, go = trail_in(folder), Event(), Event()
+    real, waiter = Vault.create_in_order, trail_module._Waiter
+
+    def create_in_order(vault: Vault, objects: list[tuple[str, bytes]]) -> int:
+        writes.set()
+        assert go.wait(30)
+        return real(vault, objects)
+
+    monkeypatch.setattr(Vault, "create_in_order", create_in_order)
+    interrupted = waiter(Entry("li.na", "play"))
+    interrupted.leads.set_exception(KeyboardInterrupt())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(trail.append, Entry("wang.lei", "play"))
+        assert writes.wait(30)
+        with monkeypatch.context() as patched:
+            patched.setattr(trail_module, "_Waiter", lambda _: interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                trail.append(Entry("li.na", "play"))
+        go.set()
+        assert first.result(30).sequence == 1
+        assert pool.submit(trail.append, Entry("wang.lei", "play")).result(30).sequence == 2
 
 
 def test_of_objects_in_order_those_before_the_first_that_is_there_are_made(folder: Path) -> None:
