@@ -10,7 +10,7 @@ from flows.centre import Centre
 from flows.expiry import Tools
 from flows.protocol import Entry, begin, digest_of, end
 from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
-from reconcile.retention import Retention, Thing, last_day, permit, verdict
+from reconcile.retention import Retention, Thing, is_over, last_day, permit, verdict
 from reconcile.snapshots import forgettable, holders, repointed
 
 
@@ -63,14 +63,21 @@ def take_out(centre: Centre, snapshot_ids: list[str]) -> None:
 
 
 def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[str]:
-    """The snapshots of the year's repository that may be forgotten, because others hold all that they hold."""
-    if rules.snapshots_within is None:
+    """The snapshots of the year's repository that may be forgotten, because others hold all that they hold.
+
+    None before the floor of all that it covers is over, and none of a year in which something is held: that a newer
+    snapshot has a recording, too, is known from the catalog alone.
+    """
+    if rules.snapshots_within is None or _looked_at(centre, year).held:
         return []
-    rows = snapshots_of(centre, year)
+    known, there = snapshots_of(centre, year), centre.repository.marks(year)
+    rows = known.filter(pl.col("snapshot_id").is_in(list(there)))
+    floor = rules.longest().floor
+    over = {row["snapshot_id"] for row in rows.iter_rows(named=True) if is_over(row["day"], floor, today)}
     zone = centre.rules.time_zone
     old = forgettable(rows, [], rules.snapshots_within, today, zone)
     alone = holders(_files_of(centre, old), _gone(centre), rows)["holder"].to_list() if old else []
-    return forgettable(rows, alone, rules.snapshots_within, today, zone)
+    return [one for one in forgettable(rows, alone, rules.snapshots_within, today, zone) if one in over]
 
 
 def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: int, today: date) -> int:
