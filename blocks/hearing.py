@@ -41,7 +41,7 @@ _FULL_SCALE = 32768
 
 
 def load_decoders() -> None:
-    """Load FFmpeg now: several threads that load it at the same time find it half loaded."""
+    """Load FFmpeg now, so that the first recording does not wait for it."""
     import av.audio.resampler  # noqa: PLC0415  # 0.2 s that only hearing needs
     import av.error  # noqa: F401, PLC0415
 

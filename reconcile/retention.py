@@ -46,7 +46,8 @@ class Retention(_Strict):
     )
     snapshots_within: SpanText | None = Field(
         None,
-        description="Older snapshots are forgotten where newer ones hold the same; all are kept, where not given.",
+        description="Older snapshots, of days beyond the floor, are forgotten where newer ones hold the same; "
+        "all are kept, where not given.",
     )
     erasure_beats_floor: bool = Field(
         False, description="Whether a person's data may be erased before the floor is over; a legal hold always wins."

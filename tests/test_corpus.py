@@ -17,7 +17,7 @@ from reconcile.layouts import HeaderError
 from reconcile.tables import Table, parse_table, read_table
 
 FILES = sorted((Path(__file__).parent / "corpus").glob("*.csv"))
-ORDINARY, LONG = 2_000, 100_000
+ORDINARY, LONG = 4_000, 100_000
 # What damage is made of.
 PIECES = [
     b'"',
