@@ -62,12 +62,15 @@ class SeaweedFS:
         process.stop(_NAME, self.folder, how=how)
 
     def is_healthy(self) -> bool:
-        """Whether it takes requests, and has a place for objects."""
+        """Whether it takes requests, and its master knows of a place for objects."""
         ports = self._ports()
         addresses = (f"http://127.0.0.1:{ports['s3.port']}/healthz", f"http://127.0.0.1:{ports['volume.port']}/healthz")
         try:
-            return all(httpx.get(address, timeout=5).is_success for address in addresses)
-        except httpx.TransportError:
+            if not all(httpx.get(address, timeout=5).is_success for address in addresses):
+                return False
+            topology = httpx.get(f"http://127.0.0.1:{ports['master.port']}/dir/status", timeout=5).json()["Topology"]
+            return topology["Max"] > 0
+        except (httpx.TransportError, KeyError, ValueError):
             return False
 
     def _ports(self) -> dict[str, int]:
