@@ -27,7 +27,8 @@ HELD_SCHEMA = pl.Schema(
         ("repository_year", pl.Int32()),
     ]
 )
-_HOLDER_SCHEMA = pl.Schema([("snapshot_id", pl.String())])
+_HOLDER_SCHEMA = pl.Schema([("day", pl.Date()), ("snapshot_id", pl.String())])
+_TAKEN_SCHEMA = pl.Schema([("snapshot_id", pl.String()), ("repository_year", pl.Int32())])
 _KNOWN_SCHEMA = pl.Schema([("day", pl.Date()), ("recording_id", pl.String())])
 
 
@@ -112,22 +113,34 @@ class Guard(BaseModel):
             if name in rows.columns and not set(held[name].drop_nulls()).isdisjoint(rows[name].drop_nulls()):
                 raise self._refusal(subject, "a legal hold keeps some of them", permit)
 
-    def check_repository(self, site: str, year: int, permit: Permit) -> None:
-        """Let the year's repository go."""
+    def check_repository(self, site: str, year: int, backups: Collection[str], permit: Permit) -> None:
+        """Let the year's repository go, which has these backups."""
         subject = f"repository of {self.business}/{site}, {year}"
         if not permit.covers("repository", site, str(year)):
             raise self._refusal(subject, "no permit covers it", permit)
-        self._check_floor(subject, [self.floor, *self.floors.values()], date(year, 12, 31), permit)
+        taken = self._taken(site)
+        self._check_looked_at(subject, backups, taken, permit)
+        own = taken.filter(pl.col("repository_year") == year)["snapshot_id"]
+        holders = self._catalog().scan("snapshot_files", self.business, site, None, _HOLDER_SCHEMA)
+        last = holders.filter(pl.col("snapshot_id").is_in(own.implode())).select(pl.col("day").max()).collect().item()
+        until = max(last or date.min, date(year, 12, 31))
+        self._check_floor(subject, [self.floor, *self.floors.values()], until, permit)
         held = self._held(site, None)
         is_in_it = (pl.col("repository_year") == year) | (pl.col("day").dt.year() == year)
         if held.filter(is_in_it.fill_null(value=False)).height:
             raise self._refusal(subject, "a legal hold is on something in it", permit)
 
-    def check_snapshots(self, site: str, year: int, snapshot_ids: Collection[str], permit: Permit) -> None:
-        """Let snapshots go of which the catalog says that nothing is in them that is not in others."""
+    def check_snapshots(
+        self, site: str, year: int, snapshot_ids: Collection[str], backups: Collection[str], permit: Permit
+    ) -> None:
+        """Let snapshots go of which the catalog says that nothing is in them that is not in others.
+
+        `backups`: all of the year's repository; what is none of them lies beside one.
+        """
         subject = f"snapshots of {self.business}/{site}, {year}"
         if not permit.covers("snapshots", site, str(year)):
             raise self._refusal(subject, "no permit covers them", permit)
+        self._check_looked_at(subject, set(snapshot_ids).intersection(backups), self._taken(site), permit)
         holders = self._catalog().scan("snapshot_files", self.business, site, None, _HOLDER_SCHEMA)
         if holders.filter(pl.col("snapshot_id").is_in(list(snapshot_ids))).head(1).collect().height:
             raise self._refusal(subject, "recordings are told to be in them", permit)
@@ -145,6 +158,15 @@ class Guard(BaseModel):
         is_held = pl.col("recording_id").is_in(held["recording_id"].drop_nulls().implode()) | pl.col("day").is_in(whole)
         if found.filter(is_held).height:
             raise self._refusal(f"recordings in snapshots of {site}", "a legal hold keeps some of them", permit)
+
+    def _check_looked_at(self, subject: str, backups: Collection[str], taken: pl.DataFrame, permit: Permit) -> None:
+        """Of a backup that was never ingested, or that a lost catalog has forgotten, nobody knows what is in it."""
+        unknown = set(backups).difference(taken["snapshot_id"])
+        if unknown:
+            raise self._refusal(subject, f"{len(unknown)} backups in it are not ingested", permit)
+
+    def _taken(self, site: str) -> pl.DataFrame:
+        return self._catalog().read("snapshots", self.business, site, None, _TAKEN_SCHEMA)
 
     def _check_permit(self, what: str, names: Iterable[str], permit: Permit) -> None:
         if permit.business != self.business or not permit.names.issuperset(names):

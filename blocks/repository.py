@@ -262,10 +262,11 @@ class Repository(SavedBlock):
         Raises:
             PermanentError, TransientError: as `years`.
         """
-        if self._is_folder():
-            return frozenset(file.name for file in Path(self.location, str(year), "snapshots").glob("*"))
-        with self._patiently():
-            pages = obstore.list(self._bucket(), f"{year}/snapshots/")
+        place = self._of(year)
+        if place._is_folder():  # noqa: SLF001  # one of its own kind
+            return frozenset(file.name for file in Path(place.location, str(year), "snapshots").glob("*"))
+        with place._patiently():  # noqa: SLF001
+            pages = obstore.list(place._bucket(), f"{year}/snapshots/")  # noqa: SLF001
             return frozenset(found["path"].rpartition("/")[2] for page in pages for found in page)
 
     def snapshots(self, year: int) -> pl.DataFrame:

@@ -25,14 +25,16 @@ class RetainedCatalog(Catalog):
 
     guard: Guard = Field(description="What keeps rows from being removed before their time.")
 
-    def remove(self, frame: str, site: str, day: date, kept: pl.DataFrame, gone: pl.DataFrame, permit: Permit) -> None:
-        """Take the rows `gone` out of the partition, of which `kept` is the rest; older versions of it go, too.
+    def remove(self, frame: str, site: str, day: date, kept: pl.DataFrame, permit: Permit) -> None:
+        """Leave only the rows `kept` of the partition; older versions of it go, too.
 
         A partition of which nothing is kept is removed.
 
         Raises:
-            KeptError: one of the rows must stay; then all of them do.
+            KeptError: one of the other rows must stay; then all of them do.
         """
+        there = self.read(frame, self.guard.business, site, [day], kept.schema)
+        gone = there.join(kept, on=there.columns, how="anti", nulls_equal=True)
         self.guard.check_rows(site, day, gone, permit)
         name = self._partition(frame, self.guard.business, day, site)
         if kept.height:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+import polars as pl
 from pydantic import Field
 
 from blocks.errors import SettingsError
@@ -19,6 +20,9 @@ from blocks.versions import Versions
 # Another program may hold the repository for a moment; restic asks again for so long.
 _PATIENCE = "2m"
 _DROPPED = ".dropped"
+# Tag of a copy of what people decided: no backup, so the newest is enough.
+DECISIONS = "decisions"
+_BACKUP = "day="
 # What is packed anew would be compressed by the way.
 _AS_IT_IS = ("--compression", "off")
 
@@ -53,7 +57,7 @@ class RetainedRepository(Repository):
         Raises:
             KeptError: it must stay.
         """
-        self.guard.check_repository(self.site, year, permit)
+        self.guard.check_repository(self.site, year, self._backups(year), permit)
         versions = self._versions(year)
         if versions is not None:
             # Without its config it is no repository any more, for whoever looks meanwhile.
@@ -76,7 +80,7 @@ class RetainedRepository(Repository):
         Raises:
             KeptError: the catalog says that something is only in one of them.
         """
-        self.guard.check_snapshots(self.site, year, snapshot_ids, permit)
+        self.guard.check_snapshots(self.site, year, snapshot_ids, self._backups(year), permit)
         there = set(self.snapshots(year)["snapshot_id"])
         wanted = sorted(there.intersection(snapshot_ids))
         if wanted:
@@ -106,6 +110,17 @@ class RetainedRepository(Repository):
         arguments: list[str | bytes] = ["backup", "--json", "--compression", "off", "--host", host, "--force"]
         arguments += [part for tag in tags for part in ("--tag", tag)]
         self._run(year, [*arguments, "--", bytes(source)], on_line=lambda _line: None)
+
+    def keep_decisions(self, year: int, source: Path, *, host: str, tag: str) -> None:
+        """Take a copy of this folder, with this tag, in the place of the copy that was there."""
+        self.add_beside(year, source, host=host, tags=[DECISIONS, tag])
+        only = ["--tag", DECISIONS, "--group-by", "", "--keep-last", "1"]
+        self._run(year, ["forget", "--retry-lock", _PATIENCE, *only], on_line=lambda _line: None)
+
+    def _backups(self, year: int) -> frozenset[str]:
+        """The ids of the year's snapshots that a backup has taken: not what lies beside them."""
+        is_backup = pl.col("tags").list.eval(pl.element().str.starts_with(_BACKUP)).list.any()
+        return frozenset(self.snapshots(year).filter(is_backup)["snapshot_id"])
 
     def prune(self, year: int, *, leave_nothing: bool = False) -> None:
         """Remove what no snapshot holds; restic leaves a little of it in packs that are mostly used, unless told."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,6 +69,14 @@ class RetainedStore(ObjectStore):
             return False
         versions.lock(keys, until)
         return True
+
+    def locked(self, keys: Iterable[str]) -> frozenset[str]:
+        """Which of these objects the store's own lock or hold keeps now."""
+        versions = self._versions()
+        if versions is None or not self.lock_days:
+            return frozenset()
+        now = datetime.now(UTC)
+        return frozenset(key for key in keys if versions.is_held(key) or (versions.locked_until(key) or now) > now)
 
     def hold(self, keys: Iterable[str], *, on: bool) -> bool:
         """Put the store's own legal hold on these objects, or take it off; False where the store has none."""

@@ -1,4 +1,8 @@
-"""What of a snapshot may come into the catalog: nothing that was erased, nothing that is beyond its ceiling."""
+"""What of a snapshot may come into the catalog: nothing that was erased, nothing that is beyond its ceiling.
+
+While there is a legal hold, what is beyond its ceiling comes in, too: only afterwards can be told whether it is held.
+The next removal takes the rest out again.
+"""
 
 from datetime import UTC, date, datetime
 
@@ -7,9 +11,11 @@ from prefect import get_run_logger
 
 from flows.centre import Centre
 from flows.days import days_in, today
+from flows.hold import read_holds
 from reconcile.erasure import IDS, erased_anywhere, without_erased
 from reconcile.frames import CALLS, ERASED, RESTORED
 from reconcile.retention import Retention, days_over
+from reconcile.subjects import active_holds
 
 
 def admitted(centre: Centre, kind: str, rows: pl.DataFrame) -> pl.DataFrame:
@@ -35,16 +41,20 @@ def admitted_notes(centre: Centre, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_over(centre: Centre, kind: str, rows: pl.DataFrame) -> pl.Expr:
-    """Whether a row is beyond its ceiling; what a hold keeps in the catalog is told anew."""
+    """Whether a row is beyond its ceiling; what stays in the catalog nevertheless is told anew."""
     rules = Retention.model_validate(centre.business.retention)
     as_of = today(datetime.now(UTC), centre.rules.time_zone)
     is_over = pl.lit(value=False)
     for name in rows["dataset"].unique() if "dataset" in rows.columns else [None]:
         days = days_over(days_in(rows), rules.spans(name), as_of)
-        if days:
+        if days and not _may_be_held(centre):
             is_its = pl.col("dataset") == name if name else pl.lit(value=True)
             is_over |= is_its & pl.col("day").is_in(days) & ~_is_known(centre, kind, days)
     return is_over
+
+
+def _may_be_held(centre: Centre) -> bool:
+    return any(subject.of_site(centre.site) for _, subject in active_holds(read_holds(centre)))
 
 
 def _is_known(centre: Centre, kind: str, days: list[date]) -> pl.Expr:

@@ -20,7 +20,7 @@ from reconcile.encodings import decode
 from reconcile.erasure import erased_anywhere, without_erased, without_records
 from reconcile.recordings import name_files
 from reconcile.rules import DatasetRules
-from reconcile.subjects import Subject, calls_of, notes_of, recordings_of
+from reconcile.subjects import Subject, calls_of, mentions, notes_of, recordings_of
 from reconcile.tables import Table, read_table
 
 # The files of a staging folder that name recordings, a row each, with path and mtime.
@@ -116,8 +116,8 @@ def _rows_of_person(  # one file, as ingest reads it
     if is_notes:
         ours |= pl.col("note_uid").is_in(list(person.note_uids))
     found = set(rows.filter(ours)["source_row"]) | set(themselves.select("source_row").collect()["source_row"])
-    value = person.subject.value or ""
-    return found | set(set_aside.filter(pl.col("raw").str.contains(value, literal=True))["source_row"])
+    is_mentioned = mentions(set_aside["raw"], person.subject, centre.rules.numbers)
+    return found | set(set_aside.filter(is_mentioned)["source_row"])
 
 
 def _tell_anew(folder: Path, changed: list[str]) -> list[str]:

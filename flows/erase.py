@@ -16,7 +16,7 @@ import polars as pl
 from prefect import flow, get_run_logger
 
 from blocks.business import STAGING, Business
-from blocks.errors import SettingsError
+from blocks.errors import KeptError, SettingsError
 from blocks.restored import remove_files
 from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.saved import load
@@ -24,6 +24,7 @@ from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
 from flows.cleaning import Cleaned, Person, clean
 from flows.days import today, with_neighbours
+from flows.decisions import keep, refuse_forgotten
 from flows.errors import at
 from flows.expiry import OF_DATASETS, OF_RECORDINGS, Names, Tools
 from flows.hold import Asked, refresh
@@ -38,7 +39,7 @@ from reconcile.erasure import digest, erased_rows
 from reconcile.frames import ERASED, FINDINGS, HELD, QUARANTINE, TRACE, UNINDEXED, Frame
 from reconcile.ids import stable_id
 from reconcile.retention import Permit, Retention, Thing, permit
-from reconcile.subjects import Belongings, Subject
+from reconcile.subjects import Belongings, Subject, mentions
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,18 @@ def erase(business: str, author: str, reason: str, subject: Asked) -> dict[str, 
     as_of = today(datetime.now(UTC), centres[0].rules.time_zone)
     tools = tools_of(business, rules, "erasure", author, reason, as_of)
     with alone(settings, "erase"):
+        for centre in centres:
+            refuse_forgotten(centre)
         erasing = [_plan(centre, wanted) for centre in centres]
         leaves = [_permit(one, tools, as_of) for one in erasing]  # of all sites, before anything goes
+        _refuse_locked(tools, [key for one in erasing for key in one.objects])
         snapshots = 0
         for one, leave in zip(erasing, leaves, strict=True):
             with at(one.centre.name):
                 snapshots += _erase(one, tools, leave)
         protocols = issue(centres, signer, {"not_erased": NOT_ERASED})
+        for centre in centres:
+            keep(centre)
     done = {
         "erasure": tools.order.removal_id,
         "calls": sum(one.found.calls.height for one in erasing),
@@ -109,6 +115,26 @@ def _refuse(business: str, author: str, reason: str, subject: Asked) -> None:
             cause=cause,
             remedy="say whose data it is, who orders it and why: an auditor will read both",
         )
+
+
+def _refuse_locked(tools: Tools, keys: list[str]) -> None:
+    """Object lock keeps an object whatever a key may do: then nothing is begun.
+
+    Raises:
+        KeptError: some of the objects are locked.
+    """
+    locked = tools.store.locked(keys)
+    if locked:
+        raise _locked(tools.store.guard.business, len(locked))
+
+
+def _locked(business: str, count: int) -> KeptError:
+    return KeptError(
+        operation="erase",
+        subject=f"{count} recordings of {business}",
+        cause="the object store's own lock or hold keeps them, and nobody can remove them before it ends",
+        remedy="give the same order again when the lock has ended; whoever asked must be told so",
+    )
 
 
 def _plan(centre: Centre, subject: Subject) -> Erasing:
@@ -187,13 +213,15 @@ def _erase(one: Erasing, tools: Tools, leave: Permit) -> int:
         begin(centre, order, Entry("objects", one.label, len(one.objects), size, digest_of(one.objects, salt)))
         begin(centre, order, Entry("rows", one.label, rows, 0, digest_of(one.person.call_ids, salt)))
         _suppress(one, tools, salt)
-    tools.store.remove(list(one.objects), leave)
+    locked = tools.store.remove(list(one.objects), leave).locked
+    if locked:
+        raise _locked(centre.business.business, len(locked))
     remove_files(centre.business.restored(centre.site), one.found.recordings["path"])
     rewritten = _clean_snapshots(one, tools, leave)
     days = sorted(one.cuts)
     _wait_for_index(centre, one.found.days())
-    for day, frame, stay, gone in _cuts(one):
-        tools.catalog.remove(frame.name, centre.site, day, stay, gone, leave)
+    for day, frame, stay, _ in _cuts(one):
+        tools.catalog.remove(frame.name, centre.site, day, stay, leave)
     index_or_remember(centre, one.found.days())
     _look_anew(centre, tools, days)
     for what in ("objects", "snapshots", "rows"):
@@ -238,7 +266,7 @@ def _cuts(one: Erasing) -> Iterator[tuple[date, Frame, pl.DataFrame, pl.DataFram
             if "call_id" in rows.columns and "note_uid" not in rows.columns and "call_uid" in rows.columns:
                 goes |= pl.col("call_id").is_in(list(one.person.call_ids)).fill_null(value=False)
             if frame is QUARANTINE:
-                goes = pl.col("raw").str.contains(one.person.subject.value or "", literal=True)
+                goes = pl.lit(mentions(rows["raw"], one.person.subject, one.centre.rules.numbers))
             gone = rows.filter(goes)
             if gone.height:
                 yield day, frame, rows.filter(~goes), gone

@@ -213,7 +213,7 @@ def cut_rows(centre: Centre, tools: Tools, day: date, today: date, locked: froze
         if gone.height or (is_over and stay.is_empty() and day in centre.days(frame)):
             datasets = gone["dataset"].unique().to_list() if frame in OF_DATASETS else []
             leave = rows_permit(centre, tools, day, today, datasets or [None])
-            tools.catalog.remove(frame.name, centre.site, day, stay, gone, leave)
+            tools.catalog.remove(frame.name, centre.site, day, stay, leave)
     centre.gather([day])
     tools.catalog.forget_older(FINDINGS.name, centre.site, day)
 

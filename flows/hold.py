@@ -15,6 +15,7 @@ from blocks.saved import load
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
 from flows.days import today
+from flows.decisions import keep, refuse_forgotten
 from flows.subjects import belongings, known_days, repository_years
 from reconcile.frames import HELD, HOLDS, INVENTORY
 from reconcile.recordings import object_key
@@ -71,12 +72,16 @@ def hold(
     _refuse_nobody(business, author, reason)
     centres = [load_centre(settings, name) for name in settings.sites]
     with exclusive(settings.lock(LOCK), f"hold {business}"):
+        for centre in centres:
+            refuse_forgotten(centre)
         known = read_holds(centres[0])
         decided = _decided(known, withdraw) if withdraw else _placed(settings, subject or Asked())
         decided |= {"day": today(now, centres[0].rules.time_zone), "decided_at": now}
         decided |= {"author": author.strip(), "reason": reason.strip()}
         remember(centres[0], pl.DataFrame([decided], schema=HOLDS.schema))
         held = {centre.site: refresh(centre, None) for centre in centres}
+        for centre in centres:
+            keep(centre)
     done = {
         "hold": decided["hold_id"], "decision": decided["decision"], "kind": decided["kind"],
         "author": decided["author"], "reason": decided["reason"],

@@ -4,6 +4,8 @@ Each day has its share of the packs of every repository and of the published rec
 `check_days`. What a check finds is kept in the frame DAMAGED until a check finds it sound again; the trace reads it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
@@ -26,9 +28,10 @@ from flows.centre import Centre, load_centre
 from flows.damage import Look, damaged_days, note_check, note_damage
 from flows.days import days_between, today
 from flows.errors import OUR_ERRORS, at
+from flows.hold import LOCK
 from flows.reconciliation import look_at
 from reconcile import arrivals, checks
-from reconcile.frames import CHECKS, DAMAGED, INVENTORY, RESTORED, SNAPSHOTS
+from reconcile.frames import CHECKS, DAMAGED, INVENTORY, REMOVALS, RESTORED, SNAPSHOTS
 from reconcile.recordings import object_key
 from reconcile.report import Language, say_checks
 
@@ -73,6 +76,15 @@ class Round:
         """Bring what is known of damaged copies up to date."""
         if note_damage(self.centre, day, look, self.now):
             self.changed.add(day)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A share of the packs, what restic found in it, and how long that took."""
+
+    share: int
+    found: Checked
+    seconds: float
 
 
 @flow(name="maintain", flow_run_name="maintain {business}")
@@ -139,10 +151,14 @@ def writer_of(centre: Centre) -> Repository:
 def check_repository(one: Round, year: int, known: pl.DataFrame) -> None:
     """One year's repository: its snapshots, the shares of its packs that are due, and what any damage concerns."""
     centre, shares = one.centre, one.centre.business.check_days
-    began = perf_counter()
-    there = snapshots_left(centre.repository, year)
-    gone = checks.snapshots_gone(known, there, year)
-    looks = [_read_share(centre, year, share) for share in one.due("packs", year)]
+    began, began_at = perf_counter(), datetime.now(UTC)
+    there, gone, looks = _read_repository(one, year, known)
+    if (gone.height or any(look.found.complaints for look in looks)) and removed_since(centre, began_at):
+        with nothing_removed(centre):
+            known = centre.read(SNAPSHOTS, centre.days(SNAPSHOTS))
+            if year not in {*known["repository_year"], *centre.repository.years()}:
+                return  # dropped, for its time was over
+            there, gone, looks = _read_repository(one, year, known)
     packs = frozenset(pack for look in looks for pack in look.found.packs)
     is_damaged = bool(gone.height or any(look.found.complaints for look in looks))
     lost = assess(centre, year, known, packs, everything=is_damaged)
@@ -161,13 +177,25 @@ def check_repository(one: Round, year: int, known: pl.DataFrame) -> None:
         one.note("packs", perf_counter() - look.seconds, **told, **common)
 
 
-@dataclass(frozen=True)
-class Read:
-    """A share of the packs, what restic found in it, and how long that took."""
+def _read_repository(one: Round, year: int, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[Read]]:
+    """The snapshots that are there, those of `known` (SNAPSHOTS) that are not, and the shares that are due."""
+    there = snapshots_left(one.centre.repository, year)
+    looks = [_read_share(one.centre, year, share) for share in one.due("packs", year)]
+    return there, checks.snapshots_gone(known, there, year), looks
 
-    share: int
-    found: Checked
-    seconds: float
+
+def removed_since(centre: Centre, instant: datetime) -> bool:
+    """Whether anything of the site was being removed by order since then: what is gone may be gone by right."""
+    first = today(instant, centre.rules.time_zone) - timedelta(days=1)
+    removals = centre.read(REMOVALS, [day for day in centre.days(REMOVALS) if day >= first])
+    return removals.filter(pl.col("done_at").is_null() | (pl.col("done_at") >= instant)).height > 0
+
+
+@contextmanager
+def nothing_removed(centre: Centre) -> Iterator[None]:
+    """Neither retention nor an erasure removes anything meanwhile."""
+    with exclusive(centre.business.lock(LOCK), f"maintain {centre.name}"):
+        yield
 
 
 def _read_share(centre: Centre, year: int, share: int) -> Read:
@@ -190,7 +218,11 @@ def check_objects(one: Round) -> None:
         days = checks.days_of(centre.days(INVENTORY), [share], shares)
         again = damaged_days(centre, "published") if share == checks.share_of(one.day, shares) else []
         for day in sorted({*days, *again}):
+            began_at = datetime.now(UTC)
             wanted, damaged, size = hash_day(centre, day)
+            if damaged.height and removed_since(centre, began_at):
+                with nothing_removed(centre):
+                    wanted, damaged, size = hash_day(centre, day)
             one.take(day, Look("published", wanted, damaged))
             looked_at, read, concerned = looked_at + wanted.height, read + size, concerned + damaged.height
         verdict = "damaged" if concerned else "sound"

@@ -18,11 +18,14 @@ from blocks.lock import exclusive, in_turn
 from blocks.saved import load
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre, turn
-from flows.days import days_between
+from flows.days import days_between, today
+from flows.decisions import DECIDED, bring_back
 from flows.errors import OUR_ERRORS, at
+from flows.hold import LOCK, refresh
 from flows.ingest import discover, ingest_snapshot
 from flows.reconciliation import look_at
 from flows.runs import Stages
+from flows.waive import mark
 from reconcile.frames import SNAPSHOTS, TRACE, WAIVERS
 
 
@@ -30,8 +33,8 @@ from reconcile.frames import SNAPSHOTS, TRACE, WAIVERS
 def rebuild(business: str, site: str | None = None) -> dict[str, Any]:
     """Make anew what is lost of the business (of one site); a run that is killed is simply run again.
 
-    What people decided is in no repository: a copy of the frame `waivers` that is put into the empty catalog before
-    is heeded, else it is lost. A site that fails does not keep the others waiting; its error is raised at the end.
+    What people decided comes first, from its copy beside the backups: holds, erasures, waivers, inspections, disks. A
+    site that fails does not keep the others waiting; its error is raised at the end.
     """
     settings = load(Business, business)
     now = datetime.now(UTC)
@@ -41,13 +44,14 @@ def rebuild(business: str, site: str | None = None) -> dict[str, Any]:
         "restored": 0,
         "published": 0,
         "days": 0,
-        "waivers": 0,
+        "decisions": 0,
     }
     failures: list[Exception] = []
     for name in [site] if site else list(settings.sites):
         try:
             with (
                 at(f"{business}/{name}"),
+                exclusive(settings.lock(LOCK), "rebuild"),
                 in_turn(turn(business, name) if settings.has_workers else None, "rebuild"),
                 exclusive(settings.lock(f"ingest-{name}"), "rebuild"),
             ):
@@ -64,6 +68,7 @@ def rebuild(business: str, site: str | None = None) -> dict[str, Any]:
 
 def rebuild_site(centre: Centre, now: datetime) -> dict[str, int]:
     """Live the site's days again, from the first that the catalog lacks on; counts of what was done."""
+    decisions = bring_back(centre, [frame for frame in DECIDED if frame is not WAIVERS])
     fresh, stages = discover(centre), Stages()
     days = lacking_days(centre, fresh)
     done = {"snapshots": fresh.height, "restored": 0, "published": 0, "days": len(days)}
@@ -73,7 +78,8 @@ def rebuild_site(centre: Centre, now: datetime) -> dict[str, int]:
             done["restored"] += taken["restored"]
             done["published"] += taken["published"]
         live_again(centre, day, now)
-    return done | {"waivers": centre.read(WAIVERS, centre.days(WAIVERS)).height}
+    refresh(centre, None)
+    return done | {"decisions": decisions + waive_again(centre)}
 
 
 def lacking_days(centre: Centre, fresh: pl.DataFrame) -> list[date]:
@@ -82,6 +88,17 @@ def lacking_days(centre: Centre, fresh: pl.DataFrame) -> list[date]:
     new = fresh["day"].to_list() if fresh.height else []
     lacking = [*new, *(day for day in known[-1:] if day not in centre.days(TRACE))]
     return days_between(min(lacking), max([*known, *new])) if lacking else []
+
+
+def waive_again(centre: Centre) -> int:
+    """Waive what was waived, each finding from the day on which that was decided; how many decisions were lacking."""
+    count = bring_back(centre, [WAIVERS])
+    days = centre.days(WAIVERS) if count else []
+    for day in days:
+        for decided_at in centre.read(WAIVERS, [day])["waived_at"].sort():
+            mark(centre, day, today(decided_at, centre.rules.time_zone), decided_at)
+    centre.gather(days)
+    return count
 
 
 @task(name="live again", cache_policy=NO_CACHE)

@@ -27,6 +27,7 @@ from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
 from flows.errors import at
 from flows.ingest import few_folders
+from reconcile import arrivals
 from reconcile.frames import INVENTORY, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.recovery import KEPT, compared, counted, restorable
 
@@ -165,7 +166,7 @@ def kept_snapshots(centre: Centre) -> pl.DataFrame:
     rows = [
         {"snapshot_id": found["snapshot_id"], "taken_at": found["taken_at"], "year": year, "root": root}
         for year in centre.repository.years()
-        for found in centre.repository.snapshots(year).iter_rows(named=True)
+        for found in arrivals.with_day(centre.repository.snapshots(year)).iter_rows(named=True)
         for root in [path for path in found["paths"] if Path(path).name != STAGING][:1]
     ]
     return pl.DataFrame(rows, schema=KEPT)

@@ -22,6 +22,7 @@ from flows import thinning
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre, turn
 from flows.days import today
+from flows.decisions import keep, refuse_forgotten
 from flows.errors import at
 from flows.expiry import Expiring, Tools, candidates, days_with_data, expire, look
 from flows.hold import LOCK, read_holds, refresh
@@ -50,10 +51,13 @@ def retain(business: str, author: str = BY_SETTINGS) -> dict[str, Any]:
     }  # fmt: skip
     with alone(settings, "retain"):
         for centre in centres:
+            refuse_forgotten(centre)
             refresh(centre, sorted({*candidates(centre, rules, as_of), *centre.days(HELD)}))
         done["locked"] = lock_kept(centres, rules, as_of)
         if is_asked(rules) or any(unfinished(centre, "retention").height for centre in centres):
             _remove(centres, rules, as_of, author, done)
+        for centre in centres:
+            keep(centre)
     show_done("retain", business, done)
     return done
 
@@ -109,7 +113,9 @@ def _remove_snapshots(centre: Centre, tools: Tools, as_of: date, done: dict[str,
     repository = load(RetainedRepository, f"{centre.business.business}--{centre.site}")
     for thing in thinning.years_over(centre, tools.rules, as_of):
         if thing.held:
-            get_run_logger().info("%s: a hold keeps the repository of %s", centre.name, thing.subject)
+            get_run_logger().info(
+                "%s: a hold keeps the repository of %s, or backups in it are not ingested", centre.name, thing.subject
+            )
             continue
         thinning.drop(centre, repository, tools, thing, as_of)
         done["repositories"].append(f"{centre.site}: {thing.subject}")

@@ -32,14 +32,15 @@ def known_days(centre: Centre) -> list[date]:
 def belongings(centre: Centre, subject: Subject, days: list[date] | None = None) -> Belongings:
     """What belongs to the subject, on these days (all, where not given).
 
-    A number, call or attribute is looked for in every row of these days; notes of its calls on all days, for people
-    write them later.
+    A number, call or attribute is looked for in every row of these days, but in notes, and for notes of its calls, on
+    all days from the first of them: people write them later.
     """
     numbers = centre.rules.numbers
     calls = calls_of(_scan(centre, CALLS, days), subject, numbers).select("day", "call_id").collect()
-    notes = notes_of(_scan(centre, NOTES, days), subject).select("day", "call_id").collect()
+    later = [day for day in centre.days(NOTES) if days is None or (days and day >= min(days))]
+    itself = notes_of(_scan(centre, NOTES, later), subject).select(NOTE_KEYS.names()).collect()
     files = recordings_of(_scan(centre, INVENTORY, days), subject, numbers).select("day", "recording_id").collect()
-    call_ids = set(calls["call_id"]) | set(notes["call_id"].drop_nulls())
+    call_ids = set(calls["call_id"]) | set(itself["call_id"].drop_nulls())
     near = _scan(centre, CALLS, None).filter(pl.col("call_id").is_in(list(call_ids))).select("day").collect()
     seeds = sorted({*near["day"].drop_nulls(), *files["day"]})
     own = [_around(centre, some, call_ids, set(files["recording_id"])) for some in together(seeds)]
@@ -48,7 +49,6 @@ def belongings(centre: Centre, subject: Subject, days: list[date] | None = None)
     every_id = list(call_ids | set(found_calls["call_id"]))
     is_its_note = pl.col("call_id").is_in(every_id)
     beside = _scan(centre, NOTES, None).filter(is_its_note).select(NOTE_KEYS.names()).collect()
-    itself = notes_of(_scan(centre, NOTES, days), subject).select(NOTE_KEYS.names()).collect()
     return Belongings(found_calls, pl.concat([beside, itself]).unique().sort("day", "note_uid"), recordings)
 
 

@@ -52,10 +52,13 @@ def waive(business: str, finding: str, author: str, reason: str, until: date) ->
     return done
 
 
-def mark(centre: Centre, day: date, as_of: date) -> bool:
-    """Whether the waivers of this day, as they hold on `as_of`, changed its ledger; its summary counts anew then."""
-    ledger = centre.read(FINDINGS, [day])
-    marked = waived(ledger, centre.read(WAIVERS, [day]), as_of)
+def mark(centre: Centre, day: date, as_of: date, until: datetime | None = None) -> bool:
+    """Whether the waivers of this day, as they hold on `as_of`, changed its ledger; its summary counts anew then.
+
+    `until`: only those that were decided by then.
+    """
+    ledger, waivers = centre.read(FINDINGS, [day]), centre.read(WAIVERS, [day])
+    marked = waived(ledger, waivers.filter(pl.col("waived_at") <= until) if until else waivers, as_of)
     if marked.equals(ledger):
         return False
     centre.write(FINDINGS, day, marked)

@@ -4,6 +4,7 @@ Legal holds keep what is found here, erasures remove it. What names the subject 
 belongs to what was found follows: all legs of a call, its notes, its recordings.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -105,6 +106,22 @@ def recordings_of(inventory: pl.LazyFrame, subject: Subject, rules: NumberRules)
     if subject.kind == "number":
         return inventory.filter(normalised(pl.col("number"), rules) == _number(subject, rules))
     return inventory.filter(pl.lit(value=False))
+
+
+def mentions(raw: pl.Series, subject: Subject, rules: NumberRules) -> pl.Series:
+    """Which of these rows, as they stand in a file that could not be read, have the subject in them.
+
+    A number is found however it is written, another value where no letter or digit goes on before or behind it.
+    """
+    if subject.kind != "number":
+        value = f"(^|[^0-9A-Za-z]){re.escape(subject.value or '')}($|[^0-9A-Za-z])"
+        return raw.str.contains(value) if subject.value else pl.repeat(value=False, n=len(raw), eager=True)
+    rows = raw.to_frame("raw").with_row_index()
+    # With blanks two neighbours may look like one number, without them one number like two.
+    written = pl.concat_list(pl.col("raw").str.extract_all(one) for one in (r"\+?[0-9()-]+", r"\+?[0-9(][0-9() .-]+"))
+    numbers = rows.select("index", written.alias("number")).explode("number").drop_nulls()
+    ours = numbers.filter(normalised(pl.col("number"), rules) == _number(subject, rules))
+    return rows.select(pl.col("index").is_in(ours["index"].implode())).to_series()
 
 
 def _number(subject: Subject, rules: NumberRules) -> str:

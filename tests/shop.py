@@ -163,14 +163,18 @@ class Shop:
         return ObjectStore(url=str(self.storage / "bucket" / f"{self.business}-audio"))
 
     @property
+    def catalog(self) -> Catalog:
+        """The catalog."""
+        return Catalog(url=str(self.storage / "catalog"))
+
+    @property
     def index(self) -> CatalogIndex:
         """The call index."""
         return CatalogIndex(url=str(self.storage / "index"))
 
     def frame(self, contract: Frame) -> pl.DataFrame:
         """A frame of the catalog, all days."""
-        catalog = Catalog(url=str(self.storage / "catalog"))
-        return catalog.read(contract.name, self.business, None, None, contract.schema)
+        return self.catalog.read(contract.name, self.business, None, None, contract.schema)
 
     def open_findings(self) -> dict[str, int]:
         """How many findings of each kind are open."""

@@ -15,12 +15,16 @@ import polars as pl
 import pytest
 from online import wait_for
 from shop import DAY, PASSWORD, Shop
+from test_certificate import make_key
 
+from blocks.repository import Repository
 from blocks.restic import find_restic
+from flows import maintain as maintain_flow
 from flows.backup import backup
 from flows.ingest import ingest
 from flows.maintain import maintain
 from flows.reconciliation import reconcile
+from flows.retention import retain
 from reconcile.frames import CHECKS, DAMAGED, FINDINGS, INVENTORY, SNAPSHOTS, TRACE
 
 NEXT = DAY + timedelta(days=1)
@@ -112,6 +116,23 @@ class Kept:
         """The file of a snapshot, the oldest first."""
         ids = self.shop.frame(SNAPSHOTS).sort("taken_at")["snapshot_id"]
         return self.repository / "snapshots" / ids[number]
+
+
+def test_what_retention_removes_meanwhile_is_not_told_as_damaged(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_key(kept.shop.folder / "key.pem")
+    kept.shop.apply(**SETTINGS, retention={"floor": "3y", "ceiling": "4y"}, certificate_key={"file": "key.pem"})
+    read = maintain_flow.snapshots_left
+
+    def remove_first(repository: Repository, year: int) -> pl.DataFrame:
+        monkeypatch.undo()
+        retain("shop")
+        return read(repository, year)
+
+    monkeypatch.setattr(maintain_flow, "snapshots_left", remove_first)
+    done = maintain("shop")
+    assert (done["damaged"], done["recordings_damaged"]) == (0, 0)
+    assert not kept.repository.exists()
+    assert kept.shop.open_findings() == {}
 
 
 @pytest.fixture(scope="module")

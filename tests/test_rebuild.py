@@ -9,9 +9,12 @@ from repositories import make_repository
 from shop import PASSWORD, Shop
 
 from flows.backup import backup
+from flows.hold import Asked, hold
 from flows.ingest import ingest
 from flows.rebuild import rebuild
 from flows.reconciliation import reconcile
+from flows.retention import retain
+from flows.waive import waive
 from reconcile.frames import FINDINGS, FRAMES, LISTENABLE, RESTORED, RUNS, SNAPSHOTS
 
 FIRST = date(2020, 12, 30)
@@ -41,6 +44,9 @@ def shop(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Shop:
             backup("shop", "one", day)
         ingest("shop")
         reconcile("shop", day=day)
+    hold("shop", "wang", "court", Asked(call="0a"))
+    waive("shop", shop.frame(FINDINGS).filter(status="open")["finding_id"][0], "li", "known", date(2100, 1, 1))
+    retain("shop")  # which keeps what was decided
     return shop
 
 
@@ -55,12 +61,13 @@ def everything(shop: Shop) -> dict[str, Any]:
 def test_a_rebuild_gives_the_same_catalog_index_and_listing_as_before(shop: Shop) -> None:
     before = everything(shop)
     assert shop.frame(SNAPSHOTS)["repository_year"].to_list() == [2020, 2020, 2021]
-    assert set(shop.frame(FINDINGS)["status"]) == {"open", "resolved"}
+    assert set(shop.frame(FINDINGS)["status"]) == {"open", "resolved", "waived"}
     for name in LOST:
         shutil.rmtree(shop.storage / name)
     (shop.storage / "bucket" / "shop-audio").mkdir()  # as on a new disk that was mounted there
     done = rebuild("shop")
     assert (done["snapshots"], done["published"]) == (3, shop.frame(RESTORED).height)
+    assert done["decisions"] == 2
     after = everything(shop)
     for name, content in before.items():
         assert after[name] == content, name

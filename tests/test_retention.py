@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from shutil import rmtree
 from typing import Any
 
+import polars as pl
 import pytest
-from kept import BETWEEN, BEYOND, CASE, DAY, NEXT, OTHER, PERSON, UNDER, KeptShop, Stock
+from kept import BETWEEN, BEYOND, CASE, DAY, NEXT, OTHER, PERSON, SHORT, UNDER, KeptShop, Stock
 
 from blocks.errors import KeptError, SettingsError
 from blocks.retained_catalog import RetainedCatalog
@@ -14,13 +17,28 @@ from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.retained_store import RetainedStore
 from blocks.saved import load
 from blocks.signing import is_signed
+from flows.days import today
 from flows.erase import erase
 from flows.hold import Asked, hold
 from flows.ingest import ingest
+from flows.rebuild import rebuild
 from flows.reconciliation import reconcile
 from flows.retention import preview, retain
+from reconcile.arrivals import with_day
 from reconcile.errors import RuleError
-from reconcile.frames import CALLS, HELD, HOLDS, INVENTORY, NOTES, REMOVALS, RESTORED, SUMMARY, TRACE
+from reconcile.frames import (
+    CALLS,
+    HELD,
+    HOLDS,
+    INVENTORY,
+    NOTES,
+    REMOVALS,
+    RESTORED,
+    SNAPSHOT_FILES,
+    SNAPSHOTS,
+    SUMMARY,
+    TRACE,
+)
 from reconcile.retention import Permit
 from voxkeep.main import run
 
@@ -73,7 +91,7 @@ def direct_calls(shop: KeptShop, permit: Any) -> dict[str, Callable[[], object]]
     ids = repository.snapshots(DAY.year)["snapshot_id"].to_list()
     return {
         "objects": lambda: store.remove([key for key in keys(shop) if key.startswith(str(DAY))], permit),
-        "rows": lambda: catalog.remove("calls", "one", DAY, rows.clear(), rows, permit),
+        "rows": lambda: catalog.remove("calls", "one", DAY, rows.clear(), permit),
         "repository": lambda: repository.drop(DAY.year, permit),
         "snapshots": lambda: repository.forget(DAY.year, ids, permit),
         "from snapshots": lambda: repository.exclude(DAY.year, ids, Excluded(str(shop.root), paths), permit),
@@ -102,7 +120,7 @@ TABLE = {
 
 
 # The others take the same ways: `make test-long` has them, too.
-ORDINARY = ("under the floor", "beyond the ceiling", "held by days")
+ORDINARY = ("under the floor", "beyond the ceiling", "held by case", "held by days")
 
 
 @pytest.mark.parametrize(
@@ -260,6 +278,74 @@ def test_a_hold_by_nobody_or_of_nothing_is_refused(
         hold("shop", author, reason, Asked(**asked))
 
 
+def test_a_lost_catalog_does_not_lose_what_is_held(stock: Stock) -> None:
+    shop = stock.fresh(retention=BEYOND)
+    hold("shop", "wang", "court", Asked(number=PERSON))
+    retain("shop")
+    before = kept_now(shop)
+    assert (len(keys(shop)), before[HOLDS.name].height) == (2, 1)
+    rmtree(shop.storage / "catalog")
+    ingest("shop")  # by its schedule, before anybody has seen it
+    for decide in (
+        lambda: retain("shop"),
+        lambda: erase("shop", "wang", "asked", Asked(number=OTHER)),
+        lambda: hold("shop", "wang", "court", Asked(number=OTHER)),
+    ):
+        with pytest.raises(SettingsError, match="voxkeep rebuild shop"):
+            decide()
+    assert len(keys(shop)) == 2
+    assert rebuild("shop")["decisions"] == before[HOLDS.name].height + before[REMOVALS.name].height
+    retain("shop")
+    after = kept_now(shop)
+    assert (shop.repositories / "2021").exists()
+    for name, rows in before.items():
+        assert (
+            after[name].drop("done_at", "begun_at", strict=False).equals(rows.drop("done_at", "begun_at", strict=False))
+        ), name
+
+
+def kept_now(shop: KeptShop) -> dict[str, pl.DataFrame]:
+    """What is kept of calls and recordings, and what was decided; removals of one order alone."""
+    frames = (CALLS, NOTES, INVENTORY, HOLDS, HELD)
+    removals = shop.frame(REMOVALS)
+    first = removals.filter(pl.col("removal_id") == removals.sort("begun_at")["removal_id"].first())
+    objects = pl.DataFrame({"key": keys(shop)})
+    return {**{frame.name: shop.frame(frame) for frame in frames}, REMOVALS.name: first, "objects": objects}
+
+
+def test_a_repository_with_a_backup_that_the_catalog_does_not_know_stays(stock: Stock) -> None:
+    shop = stock.fresh(retention=BEYOND)
+    shop.backup(NEXT)
+    repository = load(RetainedRepository, "shop--one")
+    (unknown,) = set(repository.snapshots(2021)["snapshot_id"]) - set(shop.frame(SNAPSHOTS)["snapshot_id"])
+    with pytest.raises(KeptError, match="not ingested"):
+        repository.drop(2021, Forged())
+    with pytest.raises(KeptError, match="not ingested"):
+        repository.forget(2021, [unknown], Forged())
+    assert retain("shop")["repositories"] == []
+    ingest("shop")
+    assert retain("shop")["repositories"] == ["one: 2021"]
+
+
+def test_a_hold_on_a_case_keeps_the_call_that_only_a_later_note_names(stock: Stock) -> None:
+    still_kept = (today(datetime.now(UTC), "Asia/Shanghai") - NEXT).days
+    shop = stock.fresh(retention={"floor": SHORT, "ceiling": f"{still_kept}d"})
+    hold("shop", "wang", "court", Asked(attribute=f"customer={CASE}"))
+    retain("shop")
+    assert [row["subject"] for row in shop.frame(REMOVALS).filter(what="rows").to_dicts()] == [str(DAY)]
+    assert sorted(shop.frame(CALLS)["call_id"]) == ["p1", "p2"]
+    assert len(keys(shop)) == 2
+
+
+def test_rows_go_by_what_the_partition_has_not_by_what_a_caller_says(stock: Stock) -> None:
+    shop = stock.fresh(retention=BEYOND)
+    hold("shop", "wang", "court", Asked(call="p1"))
+    of_another = shop.frame(CALLS).filter(day=DAY, call_id="o1")
+    with pytest.raises(KeptError, match="hold keeps some"):
+        load(RetainedCatalog, "shop").remove("calls", "one", DAY, of_another, Forged())
+    assert shop.frame(CALLS).filter(day=DAY).height == 2
+
+
 @pytest.mark.long
 def test_snapshots_that_others_outlive_are_forgotten_and_nothing_is_ingested_again(stock: Stock) -> None:
     shop = stock.fresh(retention=BETWEEN)
@@ -275,3 +361,27 @@ def test_snapshots_that_others_outlive_are_forgotten_and_nothing_is_ingested_aga
     shop.apply(retention=BETWEEN | {"snapshots_within": "1d"})
     assert preview("shop")["goes"] == []
     assert (len(before), repository.snapshots(2021)["snapshot_id"].to_list()) == (3, before)
+
+
+def test_a_snapshot_is_forgotten_when_a_newer_one_is_seen_to_hold_all_of_it(stock: Stock) -> None:
+    shop = stock.fresh(retention=BETWEEN | {"snapshots_within": "1d"})
+    for clock in ("12:00:00", "13:00:00"):
+        shop.call(clock, clock, day=NEXT)
+        shop.recording(clock, day=NEXT)
+        shop.backup(NEXT)
+        ingest("shop")
+    taken = shop.frame(SNAPSHOTS).with_columns(pl.col("taken_at") - timedelta(days=10))  # as if it were so long ago
+    shop.catalog.write(SNAPSHOTS.name, "shop", "one", NEXT, taken)
+    *old, newest = taken.sort("taken_at")["snapshot_id"]
+    # The newest is told to hold what it does not: for its sake nothing may go.
+    told = shop.frame(SNAPSHOT_FILES).filter(day=NEXT)
+    shop.catalog.write(SNAPSHOT_FILES.name, "shop", "one", NEXT, told.with_columns(pl.col("size") + 1))
+    assert retain("shop")["snapshots"] == 0
+    shop.catalog.write(SNAPSHOT_FILES.name, "shop", "one", NEXT, told)
+    assert (retain("shop")["snapshots"], len(old)) == (2, 2)
+    left = load(RetainedRepository, "shop--one").snapshots(2021)
+    assert with_day(left)["snapshot_id"].to_list() == [newest]
+    assert left.height == 2  # and what was decided
+    assert set(shop.frame(SNAPSHOT_FILES)["snapshot_id"]) == {newest}
+    assert ingest("shop")["snapshots"] == 0
+    assert reconcile("shop", since=DAY, day=NEXT)["open_critical"] == 0

@@ -22,8 +22,9 @@ from reconcile.retention import (
     permit,
     verdict,
 )
+from reconcile.rules import NumberRules
 from reconcile.snapshots import forgettable, holders
-from reconcile.subjects import Subject, active_holds
+from reconcile.subjects import Subject, active_holds, mentions
 
 DAY = date(2021, 1, 31)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -189,6 +190,28 @@ def test_the_newest_decision_about_a_hold_counts() -> None:
 def test_a_subject_that_names_nobody_is_refused(subject: tuple[str | None, ...]) -> None:
     with pytest.raises(RuleError, match="whose data is meant"):
         Subject(*subject)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("subject", "raw", "is_in_it"),
+    [
+        (Subject("number", "15372388463"), "7,15372388463,bad", True),
+        (Subject("number", "15372388463"), "7;+86 153-7238 8463;bad", True),
+        (Subject("number", "15372388463"), "2049 015372388463 bad", True),
+        (Subject("number", "+86 (153) 7238.8463"), '"0086-15372388463"', True),
+        (Subject("number", "15372388463"), "7,153723884631,bad", False),
+        (Subject("number", "15372388463"), "7,915372388463,bad", False),
+        (Subject("number", "15372388463"), "7,153****8463,bad", False),
+        (Subject("attribute", "K7", "case"), "1,K7,2", True),
+        (Subject("attribute", "K7", "case"), "1,案件K7。", True),
+        (Subject("attribute", "K7", "case"), "1,K77,2", False),
+        (Subject("call", "c.1"), "c21,x", False),
+        (Subject("call", "c.1"), "c.1", True),
+        (Subject("range", since=DAY, until=DAY), "2021-01-31", False),
+    ],
+)
+def test_a_row_that_could_not_be_read_is_searched_for_the_subject(subject: Subject, raw: str, is_in_it: bool) -> None:
+    assert mentions(pl.Series(["other", raw, ""]), subject, NumberRules()).to_list() == [False, is_in_it, False]
 
 
 def test_what_was_erased_is_known_again_by_its_day_and_salt_and_by_nothing_else() -> None:
