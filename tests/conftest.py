@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED,
+    PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
+    PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED,
+    temporary_settings,
+)
 from prefect.testing.utilities import prefect_test_harness
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,11 +35,20 @@ from deploy.servers.sftp import Sftp
 def prefect() -> Iterator[None]:
     """One Prefect server for all tests that run flows.
 
-    Nobody listens for their heartbeat here, and the thread that sends it makes every flow up to a second longer.
+    Nobody listens for their heartbeat here, and the thread that sends it makes every flow up to a second longer. Nor
+    does anybody read events, which takes the server as much work as all that is asked of it.
     """
+    nobody_reads = dict.fromkeys(
+        (
+            PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED,
+            PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
+            PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED,
+        ),
+        False,
+    )
     with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, **nobody_reads}),
         prefect_test_harness(server_startup_timeout=300),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
 

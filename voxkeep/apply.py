@@ -16,7 +16,7 @@ from blocks.errors import SettingsError
 from blocks.notifier import Notifier
 from blocks.pings import Pings
 from blocks.repository import Repository
-from blocks.saved import load
+from blocks.saved import load, save
 from blocks.signing import Signer
 from blocks.source import SourceDatabase
 from blocks.step import Action, Step
@@ -171,15 +171,17 @@ def _block_step(reference: str, block: Block, disks: set[str | None]) -> Step:
     """Save a block; folders of the centre are made, those of `disks` by whoever prepares the disk."""
     document = reference.split("/")[1]
     action: Action = "create"
+    there: Block | None = None
     with suppress(SettingsError):
-        action = "unchanged" if _plain(load(type(block), document)) == _plain(block) else "change"
+        there = load(type(block), document)
+        action = "unchanged" if _plain(there) == _plain(block) else "change"
 
     def do() -> None:
         if isinstance(block, ObjectStore) and block.is_folder():
             block.create()
         if isinstance(block, Repository) and block.location not in disks:
             block.make_folder()
-        block.save(document, overwrite=True)
+        save(block, document, there)
 
     return Step(f"block {reference}", action, do)
 
