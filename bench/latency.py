@@ -8,9 +8,9 @@ At the end the daily runs show whether anything is missing or doubled. A table, 
 
 import argparse
 import json
+import math
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -229,28 +229,32 @@ def run(one: Cluster, options: argparse.Namespace) -> None:
         source.calls(100, before=3600)
     taken = measure(source, Listener(file), options)
     missing = len(source.ended) - options.before // 100 * 100 - len(taken)
-    show(taken, missing, options)
+    measured = figures(taken, missing, options)
+    show(measured, options)
     with no_heartbeat():
         after = afterwards(len(source.ended))
-    print(json.dumps(figures(taken, missing, options) | after))
+    print(json.dumps(measured | after))
+    if not (measured.get("p95_seconds", math.inf) <= GOAL_SECONDS and missing == 0):
+        raise SystemExit(f"not reached: p95 of {GOAL_SECONDS} s at most, and every call heard")
 
 
 def figures(taken: list[float], missing: int, options: argparse.Namespace) -> dict[str, float]:
-    """What was measured."""
+    """What was measured; a call that was never heard took for ever."""
     if len(taken) < 2:
         return {"calls": len(taken), "never_heard": missing}
-    cuts = statistics.quantiles(taken, n=100, method="inclusive")
+    everything = sorted([*taken, *[math.inf] * missing])
+    at = {share: everything[min(len(everything) - 1, len(everything) * share // 100)] for share in (50, 95)}
     return {
         "calls": len(taken), "never_heard": missing, "rate": options.rate, "seconds": options.seconds,
         "before": options.before, "every_seconds": options.every, "load": round(os.getloadavg()[1], 1),
-        "p50_seconds": round(cuts[49], 1), "p95_seconds": round(cuts[94], 1), "most_seconds": round(max(taken), 1),
+        "p50_seconds": round(at[50], 1), "p95_seconds": round(at[95], 1), "most_seconds": round(max(taken), 1),
     }  # fmt: skip
 
 
-def show(taken: list[float], missing: int, options: argparse.Namespace) -> None:
+def show(measured: dict[str, float], options: argparse.Namespace) -> None:
     """The table."""
     print(f"\n{options.rate:g} calls a second for {options.seconds:g} s, on a day that had {options.before} before")
-    for name, value in figures(taken, missing, options).items():
+    for name, value in measured.items():
         print(f"{name:16}{value:>10}")
     print(f"goal: p95 of {GOAL_SECONDS} s at most", flush=True)
 

@@ -254,8 +254,9 @@ def _fitting(held: list[Narrow], asked: Wanted, query: CallQuery) -> list[Rows]:
         return found
     needed = list(dict.fromkeys(name for one in must for name in one.meta.root_names())) or ["call_uid"]
     texts = pl.concat(one.texts_of(rows, needed) for one, rows in zip(held, found, strict=True) if len(rows))
-    fits = texts.select(pl.all_horizontal(must).fill_null(value=False).alias("fits"))["fits"].to_numpy()
-    parts = np.split(np.broadcast_to(fits, texts.height), np.cumsum([len(rows) for rows in found])[:-1])
+    # Not `select`: where nothing of the columns is asked for, its answer has one row, or one a piece of the texts.
+    fits = texts.with_columns(pl.all_horizontal(must).fill_null(value=False).alias("fits"))["fits"].to_numpy()
+    parts = np.split(fits, np.cumsum([len(rows) for rows in found])[:-1])
     return [rows[part] for rows, part in zip(found, parts, strict=True)]
 
 

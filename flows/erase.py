@@ -98,6 +98,7 @@ NOT_ERASED = [
     "the source: its database and its disk are only read",
     "packs that were sent to banks, and reports that were sent or lie in the folder of reports",
     "disks that were carried and are not imported yet, and copies of repositories elsewhere",
+    "what the page has made ready to be heard, until it is restarted, and results of retrievals, for 14 days",
     "statistics without personal data, and the audit trail, in which numbers are masked",
 ]
 

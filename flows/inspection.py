@@ -16,7 +16,13 @@ import polars as pl
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterState,
+)
 from prefect.client.schemas.filters import FlowRunFilterStateType as InState
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
@@ -92,12 +98,15 @@ class Book:
         return json.loads(content), digest(content)
 
     def take(self, now: datetime) -> None:
-        """Take the figures, and open the inspection with them."""
+        """Take the figures, and open the inspection with them; those that were rejected stay beside them."""
         content = json.dumps(
             take_stock(self.settings, self.centres, self.day, now), ensure_ascii=False, indent=1, sort_keys=True
         ).encode()  # fmt: skip
-        self.page.parent.mkdir(parents=True, exist_ok=True)
-        _write(self.page.with_suffix(".json"), content)
+        file = self.page.with_suffix(".json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            _write(file.with_name(f"inspection-{digest(file.read_bytes())[:12]}.json"), file.read_bytes())
+        _write(file, content)
         self.add("opened", now, digest(content))
 
     def add(self, act: str, now: datetime, sha256: str, **said: object) -> None:
@@ -258,7 +267,11 @@ def waiting(book: Book) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
         paused = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[inspect.name])),
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=InState(any_=[StateType.PAUSED]))),
+            flow_run_filter=FlowRunFilter(
+                # Without the name, those of other businesses could fill the only page that is asked for.
+                name=FlowRunFilterName(any_=[f"inspect {book.settings.business}"]),
+                state=FlowRunFilterState(type=InState(any_=[StateType.PAUSED])),
+            ),
         )
     return [
         run

@@ -670,7 +670,10 @@ INSPECTIONS = Frame(
         "verdict": Column(pl.String, "of a signature: ok, remarks or rejected", nullable=True),
         "comment": Column(pl.String, "what was said", nullable=True),
         "heard": Column(pl.Int64, "recordings of the sample that were listened to", nullable=True),
-        "figures_sha256": Column(pl.String, "SHA-256 of the figures that it is about: inspection.json in the reports"),
+        "figures_sha256": Column(
+            pl.String,
+            "SHA-256 of the figures that it is about: inspection.json in the reports, or inspection-<12 digits>.json",
+        ),
     },
 )
 

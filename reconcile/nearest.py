@@ -99,6 +99,8 @@ def by_nearest(
     return pl.concat(found)
 
 
+# Digits of a score: the last bits of a quotient depend on how many rows are divided together.
+_DIGITS = 9
 # So much less certain is a link by a masked number.
 MASKED = 0.1
 
@@ -110,7 +112,7 @@ def _nearest_masked(
     parts = [_nearest_with(some, others, fields, rules) for some, others in masked_alike(legs, files)]
     near = pl.concat([_nearest_with(legs.clear(), files.clear(), fields, rules), *parts])
     return near.filter(pl.col("score") == pl.col("score").max().over("recording_id")).with_columns(
-        pl.col("score") - MASKED,
+        (pl.col("score") - MASKED).round(_DIGITS),
         pl.col("reason").str.replace(", start", ", as far as the number is not masked, start", literal=True),
     )
 
@@ -153,7 +155,7 @@ def _nearest_with(
             "call_id",
             "call_uid",
             pl.col("leg").alias("rank"),
-            (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).alias("score"),
+            (0.8 - 0.5 * pl.col("apart") / rules.tolerance_seconds).round(_DIGITS).alias("score"),
             reason.alias("reason"),
         )
     )

@@ -281,7 +281,7 @@ def by_nearest(legs: list[Row], files: list[Row], found: Matches, rules: Row) ->
             f"same {' and '.join(fields)}{of_number}, start differs by {tenths(seconds)} s "
             f"after {tenths(offset)} s clock offset"
         )
-        score = (0.7 if masked else 0.8) - 0.5 * seconds / tolerance
+        score = round((0.7 if masked else 0.8) - 0.5 * seconds / tolerance, 9)
         settle(
             file,
             [(leg, score, reason) for leg in free if apart.get(leg["call_uid"]) == least],

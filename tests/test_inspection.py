@@ -38,6 +38,7 @@ from reconcile.inspection import (
     Known,
     Measured,
     Whose,
+    digest,
     figures,
     overdue,
     standing,
@@ -163,6 +164,8 @@ def test_a_rejection_alarms_and_is_inspected_anew(shop: Shop) -> None:
     assert inspect(shop.business, DAY)["stands"] == "open"
     assert sign(shop.business, "李娜", "ok", day=DAY)["stands"] == "ok"
     assert acts(shop) == ["opened", "signed", "opened", "signed"]
+    kept = Path(done["page"]).parent.glob("inspection*.json")
+    assert {digest(file.read_bytes()) for file in kept} >= set(shop.frame(INSPECTIONS)["figures_sha256"])
 
 
 def test_who_does_not_sign_is_reminded_and_then_others_are_told_once_each(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 import time
 import wave
 from pathlib import Path
@@ -14,7 +15,9 @@ from page import Client, Page, call_path, encoded, recordings_of_every_kind, ton
 
 from blocks.errors import PermanentError
 from blocks.hearing import duration_seconds, levels, to_wav
+from blocks.lock import exclusive
 from listen.sounds import Sounds
+from voxkeep import listening
 
 
 def heard(tmp_path: Path, content: bytes, extension: str) -> Path:
@@ -152,3 +155,18 @@ def test_a_decoder_that_crashes_is_told_and_the_others_are_heard(
             sounds.ready(store, page.recordings["shop/ulaw"].document)
     assert sounds.ready(store, page.recordings["shop/ulaw"].document).seconds > 1
     assert list((tmp_path / "sounds").glob("*.part")) == []
+
+
+def test_what_a_killed_page_has_left_is_cleared_away_and_what_another_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, in_use, fresh = (tmp_path / f"voxkeep-listen-{name}" for name in ("left", "used", "fresh"))
+    for folder in (left, in_use, fresh):
+        (folder / "sounds").mkdir(parents=True)
+        (folder / "in-use").touch()
+    for folder in (left, in_use):
+        os.utime(folder, (0, 0))
+    with exclusive(in_use / "in-use", "test"), listening.sounds_folder() as mine:
+        assert {in_use, fresh, mine.parent} == set(tmp_path.iterdir())
+    assert {in_use, fresh} == set(tmp_path.iterdir())

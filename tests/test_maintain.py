@@ -118,23 +118,6 @@ class Kept:
         return self.repository / "snapshots" / ids[number]
 
 
-def test_what_retention_removes_meanwhile_is_not_told_as_damaged(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_key(kept.shop.folder / "key.pem")
-    kept.shop.apply(**SETTINGS, retention={"floor": "3y", "ceiling": "4y"}, certificate_key={"file": "key.pem"})
-    read = maintain_flow.snapshots_left
-
-    def remove_first(repository: Repository, year: int) -> pl.DataFrame:
-        monkeypatch.undo()
-        retain("shop")
-        return read(repository, year)
-
-    monkeypatch.setattr(maintain_flow, "snapshots_left", remove_first)
-    done = maintain("shop")
-    assert (done["damaged"], done["recordings_damaged"]) == (0, 0)
-    assert not kept.repository.exists()
-    assert kept.shop.open_findings() == {}
-
-
 @pytest.fixture(scope="module")
 def made(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     return Kept(tmp_path_factory.mktemp("kept"))
@@ -196,6 +179,12 @@ def test_a_damage_is_found_within_one_rotation_and_concerns_exactly_what_is_not_
     trace = kept.shop.frame(TRACE).drop_nulls("recording_id")
     assert set(trace.filter(~pl.col("in_snapshot"))["recording_id"]) == gone
     assert done["recordings_damaged"] == len(gone)
+    report = Path(reconcile("shop", day=NEXT + timedelta(days=number))["report"])
+    listed = pl.read_csv(report.with_name("findings.csv"), infer_schema=False)
+    paths = kept.shop.frame(INVENTORY).filter(pl.col("recording_id").is_in(list(gone)))["path"]
+    of_repository = listed.filter(pl.col("cause").str.contains("repository"))
+    ends = [sorted(name.rpartition("_")[2] for name in names) for names in (of_repository["subject"], paths)]
+    assert ends[0] == ends[1]  # numbers are masked in the report
 
 
 def test_what_is_sound_is_told_so_and_changes_nothing(kept: Kept) -> None:
@@ -292,3 +281,23 @@ def locked(kept: Kept) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     wait_for(lambda: len(list((kept.repository / "locks").iterdir())) > before, "restic's lock")
     return process
+
+
+def test_what_retention_removes_meanwhile_is_not_told_as_damaged(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_key(kept.shop.folder / "key.pem")
+    read = maintain_flow.snapshots_left
+
+    def remove_first(repository: Repository, year: int) -> pl.DataFrame:
+        monkeypatch.undo()
+        retain("shop")
+        return read(repository, year)
+
+    monkeypatch.setattr(maintain_flow, "snapshots_left", remove_first)
+    kept.shop.apply(**SETTINGS, retention={"floor": "3y", "ceiling": "4y"}, certificate_key={"file": "key.pem"})
+    try:
+        done = maintain("shop")
+    finally:
+        kept.shop.apply(**SETTINGS)
+    assert (done["damaged"], done["recordings_damaged"]) == (0, 0)
+    assert not kept.repository.exists()
+    assert kept.shop.open_findings() == {}

@@ -383,5 +383,5 @@ def test_a_snapshot_is_forgotten_when_a_newer_one_is_seen_to_hold_all_of_it(stoc
     assert with_day(left)["snapshot_id"].to_list() == [newest]
     assert left.height == 2  # and what was decided
     assert set(shop.frame(SNAPSHOT_FILES)["snapshot_id"]) == {newest}
-    assert ingest("shop")["snapshots"] == 0
+    assert ingest("shop")["snapshots"] == []
     assert reconcile("shop", since=DAY, day=NEXT)["open_critical"] == 0

@@ -3,10 +3,13 @@
 import json
 import os
 import secrets
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +18,7 @@ from rich.table import Table
 
 from blocks.delivery import Delivery
 from blocks.errors import PermanentError, SettingsError
+from blocks.lock import exclusive, is_held
 from blocks.trail import AuditTrail, Entry
 from listen.accounts import Account, Accounts, hashed, new_account
 from listen.app import make_app
@@ -27,6 +31,7 @@ from voxkeep.services import places
 from voxkeep.settings import Settings
 from voxkeep.workers import Workers
 
+_SOUNDS, _IN_USE, _JUST_MADE_SECONDS = "voxkeep-listen-", "in-use", 60
 # What the demo's accounts may do.
 DEMO_ACCOUNTS = {
     "tingting": ("小听", ("listener",)),
@@ -170,9 +175,20 @@ def show_accounts(found: list[dict[str, Any]]) -> Table:
 
 def serve(home: Path, host: str, port: int, settings_file: Path | None) -> None:
     """Serve the page until it is stopped; what was made ready to be heard goes with it."""
-    with TemporaryDirectory(prefix="voxkeep-listen-") as sounds:
-        app = make_app(house_of(home, Path(sounds), settings_file))
+    with sounds_folder() as sounds:
+        app = make_app(house_of(home, sounds, settings_file))
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+@contextmanager
+def sounds_folder() -> Iterator[Path]:
+    """A private folder for what is made ready; the folders of pages that were killed are cleared away."""
+    for left in Path(gettempdir()).glob(f"{_SOUNDS}*"):
+        with suppress(OSError):  # another user's, or gone by now
+            if time.time() - left.stat().st_mtime > _JUST_MADE_SECONDS and not is_held(left / _IN_USE):
+                shutil.rmtree(left)
+    with TemporaryDirectory(prefix=_SOUNDS) as name, exclusive(Path(name) / _IN_USE, "serve the page"):
+        yield Path(name) / "sounds"
 
 
 def _demo(account: Account | None) -> Account:
