@@ -330,7 +330,10 @@ def test_a_repository_with_a_backup_that_the_catalog_does_not_know_stays(stock: 
 def test_a_hold_on_a_case_keeps_the_call_that_only_a_later_note_names(stock: Stock) -> None:
     still_kept = (today(datetime.now(UTC), "Asia/Shanghai") - NEXT).days
     shop = stock.fresh(retention={"floor": SHORT, "ceiling": f"{still_kept}d"})
-    hold("shop", "wang", "court", Asked(attribute=f"customer={CASE}"))
+    hold("shop", "wang", "court", Asked(attribute="customer=a-case-of-later"))
+    shop.note("p1", f"{NEXT} 13:00:00", "a-case-of-later")
+    shop.backup(NEXT)
+    ingest("shop")
     retain("shop")
     assert [row["subject"] for row in shop.frame(REMOVALS).filter(what="rows").to_dicts()] == [str(DAY)]
     assert sorted(shop.frame(CALLS)["call_id"]) == ["p1", "p2"]
