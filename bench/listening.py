@@ -1,13 +1,15 @@
 """Finding and hearing calls among a million: how long people wait, while sixteen of them use the page at the same time.
 
 The page runs as `voxkeep listen` runs it, in a process of its own, over each kind of call index. Each user logs in, and
-asks the next question as soon as the one before is answered. What they ask is a mix, typed as people type it
-(bench/listening_queries.py); a search is measured from sending the form to the last byte of the results. Play start is
-measured from pressing play to the first byte of sound: the row in the audit trail, the recording fetched, proved and
-made ready. Half of the plays follow the call's own page, which makes the recording ready; the others come at once.
+asks something each second: the page lets nobody search more often for long. What they ask is a mix, typed as people
+type it (bench/listening_queries.py); a search is measured from sending the form to the last byte of the results. Play
+start is measured from pressing play to the first byte of sound: the row in the audit trail, the recording fetched,
+proved and made ready. Half of the plays follow the call's own page, which makes the recording ready; the others come
+at once.
 
 First one user alone does everything: what a request costs in processor time, whatever else the machine does. Then come
-rounds of all users. Medians of the rounds and the calmest round are printed, then one line of JSON.
+rounds of all users, and one in which each asks the next as soon as the one before is answered: what people would wait
+if nothing held them back. Medians of the rounds and the calmest round are printed, then one line of JSON.
 """
 
 import argparse
@@ -41,6 +43,8 @@ GOALS = {
     "embedded": {"search": 800.0, "play": 200.0},
 }
 OPENED, AT_ONCE = "play, call opened", "play at once"
+# Seconds from one question or play of a user to the next: the page's own limit.
+_EVERY = 1.0
 # Questions of each kind, and plays, of the one user who is alone.
 _ALONE = 10
 Timed = tuple[str, float]
@@ -58,11 +62,15 @@ class Recording:
 
 @dataclass
 class Measured:
-    """What came of one kind of call index: processor time by kind, and kind and milliseconds by round."""
+    """What came of one kind of call index: processor time by kind, and kind and milliseconds by round.
+
+    `rushed`: of the searches and plays of those whom nothing holds back.
+    """
 
     alone: dict[str, tuple[float, float, float]]
     searches: list[list[Timed]]
     plays: list[list[Timed]]
+    rushed: tuple[list[Timed], list[Timed]] = ([], [])
 
 
 def main() -> None:
@@ -96,14 +104,14 @@ def measured(name: str, options: argparse.Namespace) -> Measured:
             apply(home, index.url if isinstance(index, ElasticIndex) else None)
         fill(index, HERE, options.calls)
         plays = [_recording(*one) for one in enumerate(_published(home, options))]
-        make_accounts(home, [_name(place) for place in range(options.users * (options.rounds + 2))])
+        make_accounts(home, [_name(place) for place in range(options.users * (options.rounds + 3))])
         port, page = stack.enter_context(served(home))
         return _measured(home, port, [page, *filter(None, others)], plays, options)
 
 
 def _published(home: Path, options: argparse.Namespace) -> list[dict[str, object]]:
     """Documents of calls whose recording the object store holds, one for each play."""
-    count = options.plays * options.rounds + 4 * _ALONE + options.users
+    count = options.plays * (options.rounds + 1) + 4 * _ALONE + options.users
     calls = recorded_calls(options.calls, count).to_dicts()
     store = ObjectStore(url=str((home / "storage" / "bucket" / f"{BUSINESS}-audio").resolve()))
     publish(store, [call["recordings"][0] for call in calls], HERE / "sounds")
@@ -129,10 +137,13 @@ def _measured(
     found = Measured(_alone(next(browsers), processes, waiting), [], [])
     for number in range(options.rounds):
         users = next(browsers)
-        found.searches.append(_at_the_same_time(search, users, questions(options.questions, seed=number + 2)))
-        found.plays.append(_at_the_same_time(play, users, [next(waiting) for _ in range(options.plays)]))
+        found.searches.append(_at_the_same_time(search, users, questions(options.questions, seed=number + 2), _EVERY))
+        found.plays.append(_at_the_same_time(play, users, [next(waiting) for _ in range(options.plays)], _EVERY))
         told = [f"{percentile(times, 95):.0f} ms" for times in (found.searches[-1], found.plays[-1])]
         print(f"{home.name}, round {number + 1}: p95 of searches {told[0]}, of play start {told[1]}", flush=True)
+    users = next(browsers)
+    searches = _at_the_same_time(search, users, questions(options.questions, seed=options.rounds + 2))
+    found.rushed = (searches, _at_the_same_time(play, users, [next(waiting) for _ in range(options.plays)]))
     return found
 
 
@@ -152,13 +163,21 @@ def _browsers(port: int, users: int) -> Iterator[list[Browser]]:
 
 
 def _at_the_same_time(
-    do: Callable[[Browser, Asked], Timed], users: Sequence[Browser], asked: Sequence[Asked]
+    do: Callable[[Browser, Asked], Timed], users: Sequence[Browser], asked: Sequence[Asked], every: float = 0.0
 ) -> list[Timed]:
-    """What each user has done, one thing after the other, all users at the same time."""
+    """What each user has done, one thing after the other, all users at the same time; each thing `every` seconds."""
+    began = time.perf_counter()
+
+    def in_turn(place: int) -> list[Timed]:
+        done = []
+        for number, one in enumerate(asked[place :: len(users)]):
+            due = began + every * (number + place / len(users))  # people do not press the button all at once
+            time.sleep(max(0.0, due - time.perf_counter()))
+            done.append(do(users[place], one))
+        return done
+
     with ThreadPoolExecutor(len(users)) as pool:
-        shares = [asked[place :: len(users)] for place in range(len(users))]
-        done = pool.map(lambda user, share: [do(user, one) for one in share], users, shares)
-        return [one for part in done for one in part]
+        return [one for part in pool.map(in_turn, range(len(users))) for one in part]
 
 
 def search(user: Browser, question: tuple[str, object]) -> Timed:
@@ -251,6 +270,10 @@ def _totals(name: str, found: Measured) -> dict[str, float]:
             f"{what}_{name}_p95_ms": round(statistics.median(p95s), 1),
             f"{what}_{name}_p95_calmest_ms": round(min(p95s), 1),
         }
+    for what, times in zip(("search", "play"), found.rushed, strict=True):
+        rushed = {share: percentile(times, share) for share in (50, 95)}
+        print(f"{name}, {what}, nothing holding them back: p50 {rushed[50]:.0f} ms, p95 {rushed[95]:.0f} ms")
+        figures |= {f"rushed_{what}_{name}_p{share}_ms": round(ms, 1) for share, ms in rushed.items()}
     return figures
 
 

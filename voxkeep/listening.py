@@ -4,6 +4,8 @@ import json
 import os
 import secrets
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -175,6 +177,8 @@ def show_accounts(found: list[dict[str, Any]]) -> Table:
 
 def serve(home: Path, host: str, port: int, settings_file: Path | None) -> None:
     """Serve the page until it is stopped; what was made ready to be heard goes with it."""
+    # uvicorn stops in order and then gives itself the signal again, which would end us before anything is cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with sounds_folder() as sounds:
         app = make_app(house_of(home, sounds, settings_file))
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
