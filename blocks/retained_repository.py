@@ -14,7 +14,7 @@ from pydantic import Field
 from blocks.errors import SettingsError
 from blocks.guard import Guard, Permit
 from blocks.paths import unescape_path
-from blocks.repository import Repository
+from blocks.repository import LOCKED, Repository
 from blocks.versions import Versions
 
 # Another program may hold the repository for a moment; restic asks again for so long.
@@ -111,16 +111,23 @@ class RetainedRepository(Repository):
         arguments += [part for tag in tags for part in ("--tag", tag)]
         self._run(year, [*arguments, "--", bytes(source)], on_line=lambda _line: None)
 
-    def keep_decisions(self, year: int, source: Path, *, host: str, tag: str) -> None:
-        """Take a copy of this folder, with this tag, in the place of the copy that was there."""
-        self.add_beside(year, source, host=host, tags=[DECISIONS, tag])
-        only = ["--tag", DECISIONS, "--group-by", "", "--keep-last", "1"]
-        self._run(year, ["forget", "--retry-lock", _PATIENCE, *only], on_line=lambda _line: None)
+    def add_decisions(self, year: int, source: Path, *, host: str, tags: list[str]) -> None:
+        """Take a copy of this folder, with these tags and that of decisions."""
+        self.add_beside(year, source, host=host, tags=[DECISIONS, *tags])
+
+    def forget_decisions(self, year: int, snapshot_id: str) -> None:
+        """Forget a copy of decisions, and nothing else; not now, where a backup is at work."""
+        is_one = pl.col("tags").list.contains(DECISIONS) & ~self._is_backup()
+        if snapshot_id in self.snapshots(year).filter(is_one)["snapshot_id"]:
+            self._run(year, ["forget", "--", snapshot_id], allowed=(0, LOCKED), on_line=lambda _line: None)
 
     def _backups(self, year: int) -> frozenset[str]:
         """The ids of the year's snapshots that a backup has taken: not what lies beside them."""
-        is_backup = pl.col("tags").list.eval(pl.element().str.starts_with(_BACKUP)).list.any()
-        return frozenset(self.snapshots(year).filter(is_backup)["snapshot_id"])
+        return frozenset(self.snapshots(year).filter(self._is_backup())["snapshot_id"])
+
+    @staticmethod
+    def _is_backup() -> pl.Expr:
+        return pl.col("tags").list.eval(pl.element().str.starts_with(_BACKUP)).list.any()
 
     def prune(self, year: int, *, leave_nothing: bool = False) -> None:
         """Remove what no snapshot holds; restic leaves a little of it in packs that are mostly used, unless told."""

@@ -15,7 +15,7 @@ import polars as pl
 from blocks.business import STAGING
 from blocks.repository_check import Blobs, blobs, contents, digests, snapshots_left
 from flows.centre import Centre
-from reconcile import checks
+from reconcile import arrivals, checks
 from reconcile.frames import DAMAGED, INVENTORY, SNAPSHOT_FILES
 
 
@@ -65,7 +65,7 @@ def _seek_in(centre: Centre, year: int, left: pl.DataFrame, found: Blobs, doubte
     """What one year's repository does not give back. Newest snapshot first: what one has no other is asked for."""
     sound, known = pl.Series(sorted(found.sound), dtype=pl.String), pl.Series(sorted(found.known), dtype=pl.String)
     wrong = left.clear()
-    for snapshot in snapshots_left(centre.repository, year).iter_rows(named=True):
+    for snapshot in arrivals.with_day(snapshots_left(centre.repository, year)).iter_rows(named=True):
         if left.is_empty():
             break
         root = recordings_root(snapshot["paths"])

@@ -38,6 +38,11 @@ def with_neighbours(days: list[date]) -> list[date]:
     return days_between(days[0] - timedelta(days=1), days[-1] + timedelta(days=1))
 
 
+def each_with_neighbours(days: Iterable[date]) -> list[date]:
+    """These days, and the one before and behind each."""
+    return sorted({near for day in days for near in with_neighbours([day])})
+
+
 def start_of(day: date, time_zone: str) -> datetime:
     """The instant (UTC) at which the day begins."""
     return datetime.combine(day, time.min, ZoneInfo(time_zone)).astimezone(UTC)

@@ -1,49 +1,49 @@
 """What people decided, and what was done by it, is in no backup of a site: so a copy of it is kept beside the backups.
 
-It is a small snapshot in the site's newest repository, whose tag names a digest of what is in it. Whoever removes
-anything compares the catalog with it first: a catalog that was lost no longer knows of holds and erasures.
+It is a small snapshot in the site's newest repository. Its tags name a digest of what is in it, and the signature of
+the business's key where it has one: the site can write there, too. Whoever removes anything compares the catalog with
+the copy first: a catalog that was lost no longer knows of holds and erasures.
 """
 
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from prefect import get_run_logger
 
-from blocks.errors import SettingsError
-from blocks.retained_repository import RetainedRepository
+from blocks.errors import PermanentError, SettingsError
+from blocks.retained_repository import DECISIONS, RetainedRepository
 from blocks.saved import load
+from blocks.signing import Signer, is_signed
 from flows.centre import Centre
-from flows.thinning import take_out
-from reconcile.frames import (
-    CARRIED,
-    DISKS,
-    DRILLS,
-    ERASED,
-    HOLDS,
-    INSPECTIONS,
-    REMOVALS,
-    SNAPSHOTS,
-    WAIVERS,
-    Frame,
-    conform,
-)
+from reconcile.frames import CARRIED, DISKS, DRILLS, ERASED, HOLDS, INSPECTIONS, REMOVALS, WAIVERS, Frame, conform
 from reconcile.subjects import EVERY_SITE
 
 DECIDED = (HOLDS, ERASED, WAIVERS, REMOVALS, INSPECTIONS, DRILLS, DISKS, CARRIED)
-# Rows of these are only ever added, in this order of a partition: one that is missing was lost.
-_ONLY_ADDED = {HOLDS.name: ["decided_at"], ERASED.name: ["kind", "digest"], WAIVERS.name: ["waived_at"]}
+# What names a row of each for ever: one that the copy has and the catalog has not was lost.
+_KEYS = {
+    HOLDS.name: ["site", "hold_id", "decided_at"],
+    ERASED.name: ["site", "day", "kind", "salt", "digest"],
+    WAIVERS.name: ["site", "finding_id", "waived_at"],
+    REMOVALS.name: ["site", "removal_id", "what", "subject"],
+    INSPECTIONS.name: ["site", "day", "act", "at"],
+    DRILLS.name: ["site", "drill_id", "began_at"],
+    DISKS.name: ["site", "disk_id"],
+    CARRIED.name: ["site", "original"],
+}
 _OF_ALL_SITES = (EVERY_SITE, "-")
-_TAG = "digest="
+_DIGEST, _SIGNATURE = "digest=", "signature="
 
 
 @dataclass(frozen=True)
 class Copy:
-    """The newest copy in the repositories of a site."""
+    """A copy in the repositories of a site."""
 
     year: int
     snapshot_id: str
@@ -57,18 +57,20 @@ def keep(centre: Centre) -> bool:
     Raises:
         SettingsError: the copy has decisions that the catalog lacks.
     """
-    copy, years, rows = _newest(centre), centre.repository.years(), _in_catalog(centre)
-    digest, is_empty = _digest(rows), all(found.is_empty() for found in rows.values())
-    if copy and (copy.year, copy.digest) == (years[-1], digest):
+    copies, years, rows = _copies(centre), centre.repository.years(), _in_catalog(centre)
+    digest = _digest(rows)
+    if copies and (copies[0].year, copies[0].digest) == (years[-1], digest):
         return False
-    _refuse(centre, _lacking(rows, _read(centre, copy)))
-    if not years or is_empty:
+    _refuse(centre, _lacking(rows, _read(centre, copies)))
+    if not years or all(found.is_empty() for found in rows.values()):
         return False
+    repository = load(RetainedRepository, f"{centre.business.business}--{centre.site}")
     with _folder(centre) as folder:
         for name, found in rows.items():
             found.write_parquet(folder / f"{name}.parquet")
-        repository = load(RetainedRepository, f"{centre.business.business}--{centre.site}")
-        repository.keep_decisions(years[-1], folder, host=centre.site, tag=f"{_TAG}{digest}")
+        repository.add_decisions(years[-1], folder, host=centre.site, tags=_tags(centre, digest))
+    for old in copies:
+        repository.forget_decisions(old.year, old.snapshot_id)
     return True
 
 
@@ -78,37 +80,33 @@ def refuse_forgotten(centre: Centre) -> None:
     Raises:
         SettingsError: it lacks some.
     """
-    copy, rows = _newest(centre), _in_catalog(centre)
-    if copy and copy.digest != _digest(rows):
-        _refuse(centre, _lacking(rows, _read(centre, copy)))
+    copies, rows = _copies(centre), _in_catalog(centre)
+    if copies and copies[0].digest != _digest(rows):
+        _refuse(centre, _lacking(rows, _read(centre, copies)))
 
 
-def bring_back(centre: Centre, frames: Sequence[Frame] = DECIDED) -> int:
-    """Put into these frames of the catalog what they lack of the copy; how many rows.
+def lacks_what_ingest_heeds(centre: Centre) -> bool:
+    """Whether the catalog lacks a hold or an erasure: what was ingested meanwhile was ingested without it."""
+    lacking = _lacking(_in_catalog(centre), _read(centre, _copies(centre)))
+    return bool(lacking[HOLDS.name] or lacking[ERASED.name])
 
-    Where a hold or an erasure was lacking, what was ingested without it counts as not ingested.
-    """
-    copied = _read(centre, _newest(centre))
-    lacking = _lacking(_in_catalog(centre), copied)
-    if lacking[HOLDS.name] or lacking[ERASED.name]:
-        take_out(centre, centre.read(SNAPSHOTS, centre.days(SNAPSHOTS))["snapshot_id"].to_list())
-    count = 0
+
+def bring_back(centre: Centre, frames: Sequence[Frame]) -> int:
+    """Put into these frames of the catalog what they lack of the copy; how many rows."""
+    copied, business, count = _read(centre, _copies(centre)), centre.business.business, 0
     for frame in frames:
         for (site, day), part in copied[frame.name].group_by("site", "day", maintain_order=True):
-            count += _put_back(centre, frame, (str(site), date.fromisoformat(str(day))), part)
+            place = (frame.name, business, str(site))
+            known = centre.catalog.read(*place, [_as_day(day)], frame.schema)
+            lacking = part.join(known, on=_KEYS[frame.name], how="anti", nulls_equal=True)
+            if lacking.height:
+                centre.catalog.write(*place, _as_day(day), conform(pl.concat([known, lacking]), frame))
+                count += lacking.height
     return count
 
 
-def _put_back(centre: Centre, frame: Frame, place: tuple[str, date], part: pl.DataFrame) -> int:
-    business, (site, day) = centre.business.business, place
-    known = centre.catalog.read(frame.name, business, site, [day], frame.schema)
-    lacking = part.join(known, on=part.columns, how="anti", nulls_equal=True) if known.height else part
-    if lacking.is_empty() or (known.height and frame.name not in _ONLY_ADDED):
-        return 0  # the catalog's rows of these frames are newer than the copy's
-    merged = pl.concat([known, lacking])
-    order = _ONLY_ADDED.get(frame.name)
-    centre.catalog.write(frame.name, business, site, day, conform(merged.sort(order) if order else merged, frame))
-    return lacking.height
+def _as_day(day: object) -> date:
+    return date.fromisoformat(str(day))
 
 
 def _in_catalog(centre: Centre) -> dict[str, pl.DataFrame]:
@@ -118,6 +116,103 @@ def _in_catalog(centre: Centre) -> dict[str, pl.DataFrame]:
         frame.name: pl.concat([centre.catalog.read(frame.name, business, site, None, frame.schema) for site in sites])
         for frame in DECIDED
     }
+
+
+def _digest(rows: dict[str, pl.DataFrame]) -> str:
+    content = hashlib.sha256()
+    for name, found in rows.items():
+        content.update(f"{name}\n{found.write_ndjson()}".encode())
+    return content.hexdigest()
+
+
+def _signed(centre: Centre, digest: str) -> bytes:
+    return f"voxkeep decisions\n{centre.name}\n{digest}".encode()
+
+
+def _signer(centre: Centre) -> Signer | None:
+    with suppress(SettingsError):
+        return load(Signer, centre.business.business)
+    return None
+
+
+def _tags(centre: Centre, digest: str) -> list[str]:
+    signer = _signer(centre)
+    signature = [f"{_SIGNATURE}{signer.sign(_signed(centre, digest)).hex()}"] if signer else []
+    return [f"{_DIGEST}{digest}", *signature]
+
+
+def _copies(centre: Centre) -> list[Copy]:
+    """The copies in the newest repository that has any that this business has signed, the newest first."""
+    signer = _signer(centre)
+    key = signer.public_key() if signer else None
+    for year in reversed(centre.repository.years()):
+        rows = [row for row in reversed(centre.repository.snapshots(year).to_dicts()) if DECISIONS in row["tags"]]
+        good = [row for row in rows if key is None or _is_ours(centre, row["tags"], key)]
+        if len(good) < len(rows):
+            get_run_logger().error(
+                "%s: %d copies of decisions in the repository of %d are not signed by this business's key",
+                centre.name, len(rows) - len(good), year,
+            )  # fmt: skip
+        if good:
+            return [Copy(year, row["snapshot_id"], row["paths"][0], _value(row["tags"], _DIGEST)) for row in good]
+    return []
+
+
+def _value(tags: list[str], name: str) -> str:
+    return next((tag.removeprefix(name) for tag in tags if tag.startswith(name)), "")
+
+
+def _is_ours(centre: Centre, tags: list[str], public_key: bytes) -> bool:
+    try:
+        signature = bytes.fromhex(_value(tags, _SIGNATURE))
+    except ValueError:
+        return False
+    return is_signed(_signed(centre, _value(tags, _DIGEST)), signature, public_key)
+
+
+def _read(centre: Centre, copies: list[Copy]) -> dict[str, pl.DataFrame]:
+    """The rows of each frame in any of the copies; one that is damaged is told and left out."""
+    found: dict[str, list[pl.DataFrame]] = {frame.name: [frame.empty()] for frame in DECIDED}
+    for copy in copies:
+        with _folder(centre) as folder:
+            try:
+                centre.repository.restore(copy.year, copy.snapshot_id, Path(copy.path), folder)
+            except PermanentError as error:
+                get_run_logger().error("%s: a copy of the decisions cannot be read: %s", centre.name, error)
+                continue
+            files = {frame.name: folder / f"{frame.name}.parquet" for frame in DECIDED}
+            rows = {name: pl.read_parquet(file) for name, file in files.items() if file.exists()}
+        if _digest(rows) != copy.digest:
+            get_run_logger().error("%s: a copy of the decisions does not hold what its tag says", centre.name)
+            continue
+        for name, part in rows.items():
+            found[name].append(part)
+    return {frame.name: _together(found[frame.name], frame) for frame in DECIDED}
+
+
+def _together(parts: list[pl.DataFrame], frame: Frame) -> pl.DataFrame:
+    """Each row once; a column that an older copy does not have yet is null in its rows."""
+    known: dict[str, Any] = dict(frame.schema)
+    rows = pl.concat([part.select(name for name in part.columns if name in known) for part in parts], how="diagonal")
+    return rows.unique(_KEYS[frame.name], keep="first", maintain_order=True)
+
+
+def _lacking(rows: dict[str, pl.DataFrame], copied: dict[str, pl.DataFrame]) -> dict[str, int]:
+    """How many rows of the copy the catalog does not have, by frame."""
+    return {
+        name: copied[name].join(rows[name], on=key, how="anti", nulls_equal=True).height for name, key in _KEYS.items()
+    }
+
+
+def _refuse(centre: Centre, lacking: dict[str, int]) -> None:
+    found = ", ".join(f"{count} {name}" for name, count in lacking.items() if count)
+    if found:
+        raise SettingsError(
+            operation="take in, decide or remove anything",
+            subject=centre.name,
+            cause=f"the catalog has lost decisions that are kept beside the backups: {found}",
+            remedy=f"run `voxkeep rebuild {centre.business.business}` first, which brings them back",
+        )
 
 
 @contextmanager
@@ -130,51 +225,3 @@ def _folder(centre: Centre) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(rows: dict[str, pl.DataFrame]) -> str:
-    content = hashlib.sha256()
-    for name, found in rows.items():
-        content.update(f"{name}\n{found.write_ndjson()}".encode())
-    return content.hexdigest()
-
-
-def _newest(centre: Centre) -> Copy | None:
-    for year in reversed(centre.repository.years()):
-        for row in reversed(centre.repository.snapshots(year).to_dicts()):
-            digests = [tag.removeprefix(_TAG) for tag in row["tags"] if tag.startswith(_TAG)]
-            if digests:
-                return Copy(year, row["snapshot_id"], row["paths"][0], digests[0])
-    return None
-
-
-def _read(centre: Centre, copy: Copy | None) -> dict[str, pl.DataFrame]:
-    """The rows of each frame in the copy."""
-    if copy is None:
-        return {frame.name: frame.empty() for frame in DECIDED}
-    with _folder(centre) as folder:
-        centre.repository.restore(copy.year, copy.snapshot_id, Path(copy.path), folder)
-        files = {frame.name: (frame, folder / f"{frame.name}.parquet") for frame in DECIDED}
-        return {
-            name: conform(pl.read_parquet(file), frame) if file.exists() else frame.empty()
-            for name, (frame, file) in files.items()
-        }
-
-
-def _lacking(rows: dict[str, pl.DataFrame], copied: dict[str, pl.DataFrame]) -> dict[str, int]:
-    """How many rows of the copy the catalog does not have, by frame."""
-    return {
-        name: copied[name].join(rows[name], on=rows[name].columns, how="anti", nulls_equal=True).height
-        for name in _ONLY_ADDED
-    }
-
-
-def _refuse(centre: Centre, lacking: dict[str, int]) -> None:
-    found = ", ".join(f"{count} {name}" for name, count in lacking.items() if count)
-    if found:
-        raise SettingsError(
-            operation="decide or remove anything",
-            subject=centre.name,
-            cause=f"the catalog has lost decisions that are kept beside the backups: {found}",
-            remedy=f"run `voxkeep rebuild {centre.business.business}` first, which brings them back",
-        )

@@ -20,10 +20,11 @@ from blocks.errors import KeptError, SettingsError
 from blocks.restored import remove_files
 from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.saved import load
+from flows import thinning
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
 from flows.cleaning import Cleaned, Person, clean
-from flows.days import today, with_neighbours
+from flows.days import each_with_neighbours, today
 from flows.decisions import keep, refuse_forgotten
 from flows.errors import at
 from flows.expiry import OF_DATASETS, OF_RECORDINGS, Names, Tools
@@ -140,10 +141,18 @@ def _locked(business: str, count: int) -> KeptError:
 
 def _plan(centre: Centre, subject: Subject) -> Erasing:
     """What is to go; nothing is changed but the catalog's knowledge of snapshots and holds."""
-    discover.fn(centre)  # gives the catalog the new ids of snapshots that a killed run has written anew
+    # Gives the catalog the new ids of snapshots that a killed run has written anew, too.
+    unknown = discover.fn(centre).height
+    if unknown:
+        raise SettingsError(
+            operation="erase",
+            subject=centre.name,
+            cause=f"{unknown} backups are not ingested, and a hold or the floor may keep what they have",
+            remedy=f"run `voxkeep ingest {centre.business.business}` first, then give the same order again",
+        )
     found = belongings(centre, subject)
     if found.count():
-        refresh(centre, found.days())
+        refresh(centre, each_with_neighbours(found.days()))
     business = centre.business.business
     erased = centre.catalog.read(ERASED.name, business, centre.site, None, ERASED.schema)
     ids = frozenset(found.recordings["recording_id"])
@@ -181,7 +190,7 @@ def _permit(one: Erasing, tools: Tools, as_of: date) -> Permit:
         RuleError: something is held, or under the floor.
     """
     site, found = one.centre.site, one.found
-    held = one.centre.read(HELD, with_neighbours_of(sorted({*found.days(), *one.cuts})))
+    held = one.centre.read(HELD, each_with_neighbours(sorted({*found.days(), *one.cuts})))
     ids = {name: set(held[name].drop_nulls()) for name in ("call_uid", "note_uid", "recording_id")}
     names = pl.col("call_uid", "note_uid", "recording_id")
     whole = set(held.filter(pl.all_horizontal(names.is_null()))["day"])
@@ -198,11 +207,6 @@ def _permit(one: Erasing, tools: Tools, as_of: date) -> Permit:
     things += [Thing("rows", site, str(day), day) for day in one.cuts]
     things += [Thing("snapshots", site, str(year), as_of) for year in one.centre.repository.years()]
     return permit("erasure", one.centre.business.business, tools.rules, things, as_of)
-
-
-def with_neighbours_of(days: list[date]) -> list[date]:
-    """These days, and the one before and behind each."""
-    return sorted({near for day in days for near in with_neighbours([day])})
 
 
 def _erase(one: Erasing, tools: Tools, leave: Permit) -> int:
@@ -259,7 +263,7 @@ def _cuts(one: Erasing) -> Iterator[tuple[date, Frame, pl.DataFrame, pl.DataFram
     names = Names(
         frozenset(one.found.calls["call_uid"]), one.person.note_uids, one.person.recording_ids
     )  # fmt: skip
-    days = with_neighbours_of(one.found.days())
+    days = each_with_neighbours(one.found.days())
     for frame in (*OF_RECORDINGS, *OF_DATASETS):
         for day in days:
             rows = one.centre.read(frame, [day])
@@ -303,6 +307,9 @@ def _clean_snapshots(one: Erasing, tools: Tools, leave: Permit) -> int:
     for year in centre.repository.years():
         everything = repository.snapshots(year).with_columns(pl.lit(year).alias("year"))
         ours = arrivals.with_beside(arrivals.with_day(everything), everything).filter(pl.col("day") >= min(days))
+        ours = ours.join(
+            thinning.snapshots_of(centre, year), on="snapshot_id", how="semi"
+        )  # of others nothing is known
         if ours.height:
             rewritten += _clean_year(one, repository, ours, leave)
             repository.prune(year, leave_nothing=True)

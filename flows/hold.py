@@ -14,8 +14,8 @@ from blocks.retained_store import RetainedStore
 from blocks.saved import load
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
-from flows.days import today
-from flows.decisions import keep, refuse_forgotten
+from flows.days import each_with_neighbours, today
+from flows.decisions import keep
 from flows.subjects import belongings, known_days, repository_years
 from reconcile.frames import HELD, HOLDS, INVENTORY
 from reconcile.recordings import object_key
@@ -72,8 +72,6 @@ def hold(
     _refuse_nobody(business, author, reason)
     centres = [load_centre(settings, name) for name in settings.sites]
     with exclusive(settings.lock(LOCK), f"hold {business}"):
-        for centre in centres:
-            refuse_forgotten(centre)
         known = read_holds(centres[0])
         decided = _decided(known, withdraw) if withdraw else _placed(settings, subject or Asked())
         decided |= {"day": today(now, centres[0].rules.time_zone), "decided_at": now}
@@ -115,11 +113,16 @@ def remember(centre: Centre, decided: pl.DataFrame) -> None:
 
 
 def refresh(centre: Centre, days: list[date] | None) -> pl.DataFrame:
-    """Bring HELD of the site's days (all, where not given) up to date with the holds; what is held on them."""
+    """Bring HELD of the site's days (all, where not given) up to date with the holds; what is held on them.
+
+    Neighbours are looked into, too, but not written: what is told of them is not all that is held there.
+    """
     business = centre.business.business
     holds = [one for one in active_holds(read_holds(centre)) if one[1].of_site(centre.site)]
-    parts = [HELD.empty(), *(_held(centre, hold_id, subject, days) for hold_id, subject in holds)]
+    around = None if days is None else each_with_neighbours(days)
+    parts = [HELD.empty(), *(_held(centre, hold_id, subject, around) for hold_id, subject in holds)]
     held = pl.concat(parts).unique().sort("day", *list(HELD.columns)[3:], nulls_last=True)
+    held = held if days is None else held.filter(pl.col("day").is_in(days))
     before = centre.days(HELD)
     for day in sorted({*held["day"], *(before if days is None else set(before).intersection(days))}):
         part = held.filter(pl.col("day") == day)

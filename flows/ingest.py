@@ -30,6 +30,7 @@ from flows.artifacts import show_done
 from flows.catalogue import Snapshot, catalogue, compare_sample, covered, finish
 from flows.centre import Centre, load_centre, remember, turn
 from flows.days import days_in
+from flows.decisions import refuse_forgotten
 from flows.errors import OUR_ERRORS, at
 from flows.indexing import catch_up, index, live_documents, unindexed
 from flows.pings import pinged
@@ -124,6 +125,8 @@ def ingest(
 def ingest_site(centre: Centre, since: date | None = None) -> Ingested:
     """Take in the site's new snapshots, once what waits for the index is in it."""
     stages, snapshots, counts = Stages(), [], Counter[str]()
+    if not centre.days(SNAPSHOTS):
+        refuse_forgotten(centre)  # the catalog is new, or lost
     with stages.timed("ingest"):
         waiting = unindexed(centre, since)
         if waiting:

@@ -186,8 +186,7 @@ def _read_repository(one: Round, year: int, known: pl.DataFrame) -> tuple[pl.Dat
 
 def removed_since(centre: Centre, instant: datetime) -> bool:
     """Whether anything of the site was being removed by order since then: what is gone may be gone by right."""
-    first = today(instant, centre.rules.time_zone) - timedelta(days=1)
-    removals = centre.read(REMOVALS, [day for day in centre.days(REMOVALS) if day >= first])
+    removals = centre.read(REMOVALS, centre.days(REMOVALS))
     return removals.filter(pl.col("done_at").is_null() | (pl.col("done_at") >= instant)).height > 0
 
 

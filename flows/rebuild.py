@@ -19,12 +19,14 @@ from blocks.saved import load
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre, turn
 from flows.days import days_between, today
-from flows.decisions import DECIDED, bring_back
+from flows.decisions import DECIDED, bring_back, lacks_what_ingest_heeds
 from flows.errors import OUR_ERRORS, at
 from flows.hold import LOCK, refresh
 from flows.ingest import discover, ingest_snapshot
 from flows.reconciliation import look_at
+from flows.retention import alone
 from flows.runs import Stages
+from flows.thinning import take_out
 from flows.waive import mark
 from reconcile.frames import SNAPSHOTS, TRACE, WAIVERS
 
@@ -38,20 +40,19 @@ def rebuild(business: str, site: str | None = None) -> dict[str, Any]:
     """
     settings = load(Business, business)
     now = datetime.now(UTC)
+    failures: list[Exception] = []
     done: dict[str, Any] = {
         "business": business,
         "snapshots": 0,
         "restored": 0,
         "published": 0,
         "days": 0,
-        "decisions": 0,
+        "decisions": decide_again(settings, failures),
     }
-    failures: list[Exception] = []
     for name in [site] if site else list(settings.sites):
         try:
             with (
                 at(f"{business}/{name}"),
-                exclusive(settings.lock(LOCK), "rebuild"),
                 in_turn(turn(business, name) if settings.has_workers else None, "rebuild"),
                 exclusive(settings.lock(f"ingest-{name}"), "rebuild"),
             ):
@@ -66,9 +67,32 @@ def rebuild(business: str, site: str | None = None) -> dict[str, Any]:
     return done
 
 
+def decide_again(settings: Business, failures: list[Exception]) -> int:
+    """Bring back what was decided, at all sites before any of them is ingested; how many rows were lacking.
+
+    Where a hold or an erasure was lacking, what was ingested without it, at whatever site, counts as not ingested. A
+    killed run does all of it again. What fails of a site is added to `failures`.
+    """
+    centres = [load_centre(settings, name) for name in settings.sites]
+    lacking, reached, count = False, [], 0
+    with alone(settings, "rebuild"):
+        for centre in centres:
+            try:
+                with at(centre.name):
+                    lacking |= lacks_what_ingest_heeds(centre)
+                reached.append(centre)
+            except OUR_ERRORS as error:
+                get_run_logger().error("%s", error)
+                failures.append(error)
+        for centre in centres if lacking else []:
+            take_out(centre, centre.read(SNAPSHOTS, centre.days(SNAPSHOTS))["snapshot_id"].to_list())
+        for centre in reached:
+            count += bring_back(centre, [frame for frame in DECIDED if frame is not WAIVERS])
+    return count
+
+
 def rebuild_site(centre: Centre, now: datetime) -> dict[str, int]:
     """Live the site's days again, from the first that the catalog lacks on; counts of what was done."""
-    decisions = bring_back(centre, [frame for frame in DECIDED if frame is not WAIVERS])
     fresh, stages = discover(centre), Stages()
     days = lacking_days(centre, fresh)
     done = {"snapshots": fresh.height, "restored": 0, "published": 0, "days": len(days)}
@@ -78,8 +102,9 @@ def rebuild_site(centre: Centre, now: datetime) -> dict[str, int]:
             done["restored"] += taken["restored"]
             done["published"] += taken["published"]
         live_again(centre, day, now)
-    refresh(centre, None)
-    return done | {"decisions": decisions + waive_again(centre)}
+    with exclusive(centre.business.lock(LOCK), "rebuild"), exclusive(centre.business.lock("reconcile"), "rebuild"):
+        refresh(centre, None)
+        return done | {"decisions": waive_again(centre, lived=bool(days))}
 
 
 def lacking_days(centre: Centre, fresh: pl.DataFrame) -> list[date]:
@@ -90,13 +115,14 @@ def lacking_days(centre: Centre, fresh: pl.DataFrame) -> list[date]:
     return days_between(min(lacking), max([*known, *new])) if lacking else []
 
 
-def waive_again(centre: Centre) -> int:
+def waive_again(centre: Centre, *, lived: bool) -> int:
     """Waive what was waived, each finding from the day on which that was decided; how many decisions were lacking."""
-    count = bring_back(centre, [WAIVERS])
-    days = centre.days(WAIVERS) if count else []
+    count, now = bring_back(centre, [WAIVERS]), datetime.now(UTC)
+    days = centre.days(WAIVERS) if count or lived else []
     for day in days:
         for decided_at in centre.read(WAIVERS, [day])["waived_at"].sort():
             mark(centre, day, today(decided_at, centre.rules.time_zone), decided_at)
+        mark(centre, day, today(now, centre.rules.time_zone))
     centre.gather(days)
     return count
 

@@ -22,7 +22,7 @@ from flows import thinning
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre, turn
 from flows.days import today
-from flows.decisions import keep, refuse_forgotten
+from flows.decisions import keep
 from flows.errors import at
 from flows.expiry import Expiring, Tools, candidates, days_with_data, expire, look
 from flows.hold import LOCK, read_holds, refresh
@@ -51,7 +51,7 @@ def retain(business: str, author: str = BY_SETTINGS) -> dict[str, Any]:
     }  # fmt: skip
     with alone(settings, "retain"):
         for centre in centres:
-            refuse_forgotten(centre)
+            keep(centre)
             refresh(centre, sorted({*candidates(centre, rules, as_of), *centre.days(HELD)}))
         done["locked"] = lock_kept(centres, rules, as_of)
         if is_asked(rules) or any(unfinished(centre, "retention").height for centre in centres):
@@ -90,11 +90,23 @@ def _remove(centres: list[Centre], rules: Retention, as_of: date, author: str, d
     name = centres[0].business.business
     signer = signer_of(name)
     tools = tools_of(name, rules, "retention", author, f"kept for {rules.ceiling or 'its time'}", as_of)
-    for place, centre in enumerate(centres):
+    ready = [centre for centre in centres if _is_whole(centre)]
+    for place, centre in enumerate(ready):
         with at(centre.name):
-            _remove_days(centre, tools, as_of, done, strays=place == 0)
+            # Of an object that no site knows, one that does not know all may yet hear.
+            _remove_days(centre, tools, as_of, done, strays=place == 0 and len(ready) == len(centres))
             _remove_snapshots(centre, tools, as_of, done)
     done["protocols"] = [str(folder) for folder in issue(centres, signer)]
+
+
+def _is_whole(centre: Centre) -> bool:
+    """Whether the catalog knows every backup: in one that it does not, a hold may yet find what it means."""
+    lacking = thinning.not_ingested(centre, centre.repository.years())
+    if lacking:
+        get_run_logger().warning(
+            "%s: %d backups are not ingested: nothing is removed before they are", centre.name, lacking
+        )
+    return not lacking
 
 
 def _remove_days(centre: Centre, tools: Tools, as_of: date, done: dict[str, Any], *, strays: bool) -> None:
@@ -111,7 +123,9 @@ def _remove_days(centre: Centre, tools: Tools, as_of: date, done: dict[str, Any]
 
 def _remove_snapshots(centre: Centre, tools: Tools, as_of: date, done: dict[str, Any]) -> None:
     repository = load(RetainedRepository, f"{centre.business.business}--{centre.site}")
-    for thing in thinning.years_over(centre, tools.rules, as_of):
+    begun = unfinished(centre, "retention").filter(what="repository")["subject"]
+    half_dropped = thinning.looked_at(centre, [int(year) for year in begun.unique()])
+    for thing in [*half_dropped, *thinning.years_over(centre, tools.rules, as_of)]:
         if thing.held:
             get_run_logger().info(
                 "%s: a hold keeps the repository of %s, or backups in it are not ingested", centre.name, thing.subject

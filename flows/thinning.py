@@ -23,12 +23,19 @@ from reconcile.snapshots import forgettable, holders, repointed
 
 def years_over(centre: Centre, rules: Retention, today: date) -> list[Thing]:
     """The years' repositories whose time is over; `held` where something in one is held, or nobody knows what."""
-    found = []
-    for year in centre.repository.years():
-        thing = Thing("repository", centre.site, str(year), date(year, 12, 31))
-        if verdict("retention", thing.day, today, rules.longest(), held=False).goes:
-            found.append(_looked_at(centre, year))
-    return [one for one in found if verdict("retention", one.day, today, rules.longest(), held=False).goes]
+    longest = rules.longest()
+    old = [
+        year
+        for year in centre.repository.years()
+        if verdict("retention", date(year, 12, 31), today, longest, held=False).goes
+    ]
+    found = looked_at(centre, old)
+    return [one for one in found if verdict("retention", one.day, today, longest, held=False).goes]
+
+
+def looked_at(centre: Centre, years: Iterable[int]) -> list[Thing]:
+    """The years' repositories as things that may go; one that is half gone has no backups any more."""
+    return [_looked_at(centre, year) for year in years]
 
 
 def _looked_at(centre: Centre, year: int) -> Thing:
@@ -38,17 +45,16 @@ def _looked_at(centre: Centre, year: int) -> Thing:
     ids = snapshots_of(centre, year)["snapshot_id"]
     later = [day for day in centre.days(SNAPSHOT_FILES) if day.year > year]
     days = centre.read(SNAPSHOT_FILES, later).filter(pl.col("snapshot_id").is_in(ids.implode()))["day"]
-    is_held = held.filter(is_in_it.fill_null(value=False)).height > 0 or _has_unknown(centre, year)
+    is_held = held.filter(is_in_it.fill_null(value=False)).height > 0 or not_ingested(centre, [year]) > 0
     return Thing("repository", centre.site, str(year), last_day(year, days), held=is_held)
 
 
-def _has_unknown(centre: Centre, year: int) -> bool:
-    """Whether the year's repository has backups that the catalog does not know: not ingested yet, or forgotten."""
-    known = set(snapshots_of(centre, year)["snapshot_id"])
-    if centre.repository.marks(year) <= known:
-        return False
-    there = arrivals.with_day(centre.repository.snapshots(year))["snapshot_id"]
-    return not known.issuperset(there)
+def not_ingested(centre: Centre, years: Iterable[int]) -> int:
+    """How many backups the years' repositories have that the catalog does not know: not ingested yet, or forgotten."""
+    known = set(centre.read(SNAPSHOTS, centre.days(SNAPSHOTS))["snapshot_id"])
+    others = [year for year in years if not centre.repository.marks(year) <= known]
+    there = [arrivals.with_day(centre.repository.snapshots(year))["snapshot_id"] for year in others]
+    return sum(len(set(ids) - known) for ids in there)
 
 
 def snapshots_of(centre: Centre, year: int) -> pl.DataFrame:

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import polars as pl
 import pytest
 from kept import BETWEEN, BEYOND, CASE, DAY, NEXT, OTHER, PERSON, SHORT, UNDER, KeptShop, Stock
+from repositories import make_repository
+from shop import PASSWORD
 
 from blocks.errors import KeptError, SettingsError
 from blocks.retained_catalog import RetainedCatalog
@@ -17,7 +20,9 @@ from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.retained_store import RetainedStore
 from blocks.saved import load
 from blocks.signing import is_signed
+from flows.backup import backup
 from flows.days import today
+from flows.decisions import _digest
 from flows.erase import erase
 from flows.hold import Asked, hold
 from flows.ingest import ingest
@@ -28,6 +33,7 @@ from reconcile.arrivals import with_day
 from reconcile.errors import RuleError
 from reconcile.frames import (
     CALLS,
+    ERASED,
     HELD,
     HOLDS,
     INVENTORY,
@@ -285,14 +291,9 @@ def test_a_lost_catalog_does_not_lose_what_is_held(stock: Stock) -> None:
     before = kept_now(shop)
     assert (len(keys(shop)), before[HOLDS.name].height) == (2, 1)
     rmtree(shop.storage / "catalog")
-    ingest("shop")  # by its schedule, before anybody has seen it
-    for decide in (
-        lambda: retain("shop"),
-        lambda: erase("shop", "wang", "asked", Asked(number=OTHER)),
-        lambda: hold("shop", "wang", "court", Asked(number=OTHER)),
-    ):
+    for run_by_schedule in (ingest, retain, lambda name: erase(name, "wang", "asked", Asked(number=OTHER))):
         with pytest.raises(SettingsError, match="voxkeep rebuild shop"):
-            decide()
+            run_by_schedule("shop")
     assert len(keys(shop)) == 2
     assert rebuild("shop")["decisions"] == before[HOLDS.name].height + before[REMOVALS.name].height
     retain("shop")
@@ -302,6 +303,72 @@ def test_a_lost_catalog_does_not_lose_what_is_held(stock: Stock) -> None:
         assert (
             after[name].drop("done_at", "begun_at", strict=False).equals(rows.drop("done_at", "begun_at", strict=False))
         ), name
+
+
+def test_a_hold_on_all_sites_keeps_at_each_of_them_what_a_lost_catalog_did_not_take_in(
+    prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = KeptShop(tmp_path)
+    sites = dict.fromkeys(("one", "two"), shop.content()["sites"]["one"])
+    shop.apply(sites=sites)
+    make_repository(shop.repositories.with_name("two") / "2021", PASSWORD)
+    shop.call("p1", "09:00:00", number=PERSON)
+    shop.recording("09:00:00", number=PERSON)
+    for name in sites:
+        backup("shop", name, DAY)
+    ingest("shop")
+    hold("shop", "wang", "court", Asked(number=PERSON))
+    shop.apply(sites=sites, retention=BEYOND)
+    rmtree(shop.storage / "catalog")
+    with monkeypatch.context() as patched:  # as if it had been lost in between
+        patched.setattr("flows.ingest.refuse_forgotten", lambda _centre: None)
+        ingest("shop")
+    assert shop.frame(CALLS).is_empty()
+    rebuild("shop")
+    retain("shop")
+    assert sorted(shop.frame(CALLS)["site"]) == sorted(shop.frame(RESTORED)["site"]) == ["one", "two"]
+    assert len(keys(shop)) == 2
+    assert all((shop.repositories.with_name(name) / "2021").exists() for name in sites)
+
+
+def test_a_copy_of_decisions_that_the_business_has_not_signed_decides_nothing(stock: Stock, tmp_path: Path) -> None:
+    shop = stock.fresh(retention=BEYOND)
+    hold("shop", "wang", "court", Asked(number=PERSON))
+    later = pl.col("decided_at") + timedelta(hours=1)
+    withdrawn = shop.frame(HOLDS).with_columns(later, decision=pl.lit("withdrawn"))
+    withdrawn.write_parquet(tmp_path / "holds.parquet")
+    tags = [f"digest={_digest({'holds': withdrawn})}", "signature=" + "00" * 64]
+    load(RetainedRepository, "shop--one").add_decisions(2021, tmp_path, host="one", tags=tags)
+    rmtree(shop.storage / "catalog")
+    rebuild("shop")
+    assert shop.frame(HOLDS)["decision"].to_list() == ["placed"]
+
+
+def test_a_repository_that_was_half_dropped_is_dropped_and_told_of(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = stock.fresh(retention=BEYOND)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.thinning.take_out", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retain("shop")
+    assert (shop.frame(SNAPSHOTS).height, (shop.repositories / "2021").exists()) == (1, False)
+    done = retain("shop")
+    assert (done["repositories"], len(done["protocols"])) == (["one: 2021"], 1)
+    assert (shop.frame(SNAPSHOTS).height, shop.frame(REMOVALS)["done_at"].null_count()) == (0, 0)
+
+
+def test_nobody_is_erased_from_a_backup_that_was_not_ingested(stock: Stock) -> None:
+    shop = stock.fresh(retention=BETWEEN)
+    shop.call("p3", "12:00:00", number=PERSON, day=NEXT)
+    shop.backup(NEXT)
+    with pytest.raises(SettingsError, match="voxkeep ingest shop"):
+        erase("shop", "wang", "asked", Asked(number=PERSON))
+    assert shop.frame(ERASED).is_empty()
 
 
 def kept_now(shop: KeptShop) -> dict[str, pl.DataFrame]:
