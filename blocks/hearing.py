@@ -8,13 +8,13 @@ import os
 import signal
 import struct
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,7 @@ _STEREO = 2
 # Packets in a row that cannot be decoded, after which nothing good comes any more.
 _MOST_BAD = 200
 _FULL_SCALE = 32768
+Made = TypeVar("Made")
 
 
 def load_decoders() -> None:
@@ -66,6 +67,15 @@ def decoders(count: int = os.cpu_count() or 1) -> ProcessPoolExecutor:
     for _ in range(count):
         pool.submit(load_decoders)
     return pool
+
+
+def in_time(seconds: int, make: Callable[..., Made], *arguments: object) -> Made:
+    """What `make` makes of the arguments; it ends the process, one of `decoders`, where that takes longer."""
+    signal.alarm(seconds)
+    try:
+        return make(*arguments)
+    finally:
+        signal.alarm(0)
 
 
 def _begin() -> None:

@@ -8,17 +8,21 @@ from collections import defaultdict
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
 from typing import Any
 
 from blocks.errors import PermanentError
-from blocks.hearing import decoders, make_ready
+from blocks.hearing import decoders, in_time, make_ready
 from blocks.store import ObjectStore
 
 # What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
 MOST_BYTES = 2_000_000_000
 BUCKETS = 600
+# So long, and a second for each MB, may decoding take: an hour of sound takes a few seconds.
+DECODING_SECONDS = 120
+_MEGABYTE = 1_000_000
 # A full folder is emptied to this part, so that it need not be looked through for each recording.
 _ROOM = 0.9
 
@@ -36,6 +40,10 @@ class DamagedError(PermanentError):
     """What the store holds is not what the source had."""
 
 
+class _HopelessError(PermanentError):
+    """What the decoders cannot do, however often they are asked."""
+
+
 class Sounds:
     """The folder of what is ready; it is private, may be emptied at any time, and never grows beyond its bound."""
 
@@ -48,6 +56,8 @@ class Sounds:
         self._counting = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._decoders = decoders()
+        # What the decoders cannot do, so that not everyone who asks for it waits for the end of its time.
+        self._hopeless: dict[str, _HopelessError] = {}
 
     def ready(self, store: ObjectStore, recording: dict[str, Any]) -> Sound:
         """The recording, ready to be heard.
@@ -59,11 +69,17 @@ class Sounds:
         name = hashlib.sha256(f"{store.url}\0{recording['key']}".encode()).hexdigest()[:40]
         wav, told = self._folder / f"{name}.wav", self._folder / f"{name}.json"
         with self._locks[name]:
+            if name in self._hopeless:
+                raise self._hopeless[name].with_traceback(None)
             try:
                 os.utime(wav)
                 content = json.loads(told.read_text())
             except FileNotFoundError:
-                content = self._make(store, recording, wav, told)
+                try:
+                    content = self._make(store, recording, wav, told)
+                except _HopelessError as error:
+                    self._hopeless[name] = error
+                    raise
         return Sound(wav, content["seconds"], content["peaks"])
 
     def original(self, store: ObjectStore, recording: dict[str, Any]) -> Path:
@@ -102,21 +118,22 @@ class Sounds:
         return content
 
     def _decode(self, source: Path, extension: str, part: Path) -> tuple[float, list[list[int]]]:
-        """As `make_ready`. What a crash takes along is decoded again, each by a process of its own."""
-        pool = self._decoders
+        """As `make_ready`. What a crash or the end of its time takes along is decoded again, by a process each."""
+        pool, seconds = self._decoders, DECODING_SECONDS + source.stat().st_size // _MEGABYTE
+        work = partial(in_time, seconds, make_ready, source, extension, part, BUCKETS)
         with suppress(BrokenProcessPool):
-            return pool.submit(make_ready, source, extension, part, BUCKETS).result()
+            return pool.submit(work).result()
         with self._counting:
             if self._decoders is pool:
                 self._decoders = decoders()
         try:
             with decoders(1) as alone:
-                return alone.submit(make_ready, source, extension, part, BUCKETS).result()
+                return alone.submit(work).result()
         except BrokenProcessPool:
-            raise PermanentError(
+            raise _HopelessError(
                 operation="hear a recording",
                 subject=extension or "without extension",
-                cause="the decoder crashed over it",
+                cause=f"the decoder crashed over it, or had no end after {seconds} s",
                 remedy="download the original, and tell what format it has",
             ) from None
 

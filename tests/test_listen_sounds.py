@@ -2,9 +2,11 @@
 
 import io
 import os
+import signal
 import tempfile
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,14 @@ def crash(*_given: object) -> None:
     os.abort()
 
 
-def test_a_decoder_that_crashes_is_told_and_the_others_are_heard(
-    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def hang(*_given: object) -> None:
+    """Likewise."""
+    signal.pause()
+
+
+@pytest.mark.parametrize("fault", [crash, hang])
+def test_a_decoder_that_crashes_or_hangs_is_told_and_the_others_are_heard(
+    fault: Callable[..., None], page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sounds = Sounds(tmp_path / "sounds")
     store, recording = page.offices["shop"].store, page.recordings["shop/gsm"].document
@@ -150,10 +158,15 @@ def test_a_decoder_that_crashes_is_told_and_the_others_are_heard(
         process.kill()
     assert sounds.ready(store, recording).seconds > 1
     with monkeypatch.context() as patched:
-        patched.setattr("listen.sounds.make_ready", crash)
-        with pytest.raises(PermanentError, match="the decoder crashed"):
+        patched.setattr("listen.sounds.make_ready", fault)
+        patched.setattr("listen.sounds.DECODING_SECONDS", 1)
+        with pytest.raises(PermanentError, match="the decoder crashed over it, or had no end after 1 s"):
             sounds.ready(store, page.recordings["shop/ulaw"].document)
-    assert sounds.ready(store, page.recordings["shop/ulaw"].document).seconds > 1
+    with monkeypatch.context() as patched:
+        patched.setattr(sounds, "_make", None)
+        with pytest.raises(PermanentError, match="the decoder crashed"):  # told at once, without another try
+            sounds.ready(store, page.recordings["shop/ulaw"].document)
+    assert sounds.ready(store, page.recordings["shop/alaw"].document).seconds > 1
     assert list((tmp_path / "sounds").glob("*.part")) == []
 
 
