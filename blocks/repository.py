@@ -44,6 +44,10 @@ SNAPSHOT_SCHEMA = pl.Schema(
     }
 )
 FILE_SCHEMA = pl.Schema({"path": pl.String(), "size": pl.Int64(), "mtime": pl.Datetime("us", "UTC")})
+# What restic has told of a repository's snapshots (place, year, password). None of them ever changes, for its id is the
+# digest of its bytes, and each call of restic takes half a second of a processor to open the repository.
+_TOLD: dict[tuple[str, int, SecretStr], pl.DataFrame] = {}
+_SNAPSHOT_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -264,16 +268,29 @@ class Repository(SavedBlock):
         """
         place = self._of(year)
         if place._is_folder():  # noqa: SLF001  # one of its own kind
-            return frozenset(file.name for file in Path(place.location, str(year), "snapshots").glob("*"))
+            names = [file.name for file in Path(place.location, str(year), "snapshots").glob("*")]
+            return frozenset(filter(_SNAPSHOT_ID.fullmatch, names))
         with place._patiently():  # noqa: SLF001
             pages = obstore.list(place._bucket(), f"{year}/snapshots/")  # noqa: SLF001
-            return frozenset(found["path"].rpartition("/")[2] for page in pages for found in page)
+            names = [found["path"].rpartition("/")[2] for page in pages for found in page]
+            return frozenset(filter(_SNAPSHOT_ID.fullmatch, names))
 
-    def snapshots(self, year: int) -> pl.DataFrame:
+    def snapshots(self, year: int, *, anew: bool = False) -> pl.DataFrame:
         """The year's snapshots, oldest first (`SNAPSHOT_SCHEMA`); none where there is no repository.
 
-        `original` is the id under which one was first taken, where it was copied or rewritten since.
+        `original` is the id under which one was first taken, where it was copied or rewritten since. What is there is
+        looked up each time; restic is asked only when there is one of which it has not told this process yet, or
+        `anew`: for who wants to know whether they can still be read.
         """
+        there = self.marks(year)
+        known = (self._of(year).location, year, self.password)
+        told = _TOLD.get(known)
+        if anew or told is None or not there or not there.issubset(told["snapshot_id"]):
+            _TOLD[known] = told = self._ask_snapshots(year)
+            return told
+        return told.filter(pl.col("snapshot_id").is_in(there))
+
+    def _ask_snapshots(self, year: int) -> pl.DataFrame:
         call = self._run(year, ["snapshots", "--json", "--no-lock"], allowed=(0, NO_REPOSITORY))
         if call.code == NO_REPOSITORY:
             return SNAPSHOT_SCHEMA.to_frame()
@@ -366,7 +383,8 @@ class Repository(SavedBlock):
         arguments: list[str | bytes] = ["restore", "--no-lock", "--json", snapshot_id.encode() + b":" + name]
         arguments += ["--target", bytes(target), "--overwrite", "never"]
         with NamedTemporaryFile() as patterns:  # names may hold numbers, which every process could read in a command
-            patterns.write(b"".join(b"/" + _literal(path) + b"\n" for path in how.only))
+            # The last `/`, which restic ignores, keeps blanks of any kind at a name's end: restic would cut them off.
+            patterns.write(b"".join(b"/" + _literal(path) + b"/\n" for path in how.only))
             patterns.flush()
             arguments += ["--include-file", patterns.name] if how.only else []
             self._run(year, arguments, on_line=hear, way=_Way(cache=how.cache))
@@ -491,9 +509,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _literal(path: bytes) -> bytes:
-    """The path as a line of restic's file of patterns; white space that such a file cannot hold is any character."""
-    pattern = re.sub(rb"[\\*?\[\]]", rb"\\\g<0>", path).replace(b"$", b"$$")
-    return re.sub(rb"[\n\r]|\s$", b"?", pattern)
+    """The path as a line of restic's file of patterns; what would end the line is any character."""
+    return re.sub(rb"[\\*?\[\]]", rb"\\\g<0>", path).replace(b"$", b"$$").replace(b"\n", b"?").replace(b"\r", b"?")
 
 
 def _instant(text: str | None) -> datetime | None:

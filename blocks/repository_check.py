@@ -102,7 +102,7 @@ def blobs(repository: Repository, year: int, damaged: frozenset[str]) -> Blobs:
 def snapshots_left(repository: Repository, year: int) -> pl.DataFrame:
     """The year's snapshots as `Repository.snapshots` gives them, newest first; none where it cannot be opened."""
     try:
-        return repository.snapshots(year).reverse()
+        return repository.snapshots(year, anew=True).reverse()
     except PermanentError:
         return SNAPSHOT_SCHEMA.to_frame()
 

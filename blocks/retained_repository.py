@@ -99,7 +99,7 @@ class RetainedRepository(Repository):
         # Paths hold telephone numbers: they must not be seen in the list of this machine's processes.
         with TemporaryDirectory(prefix="voxkeep-") as folder:
             patterns = Path(folder) / "patterns"
-            patterns.write_bytes(b"".join(_pattern(file) + b"\n" for file in sorted(files)))
+            patterns.write_bytes(b"".join(_pattern(file) + b"/\n" for file in sorted(files)))
             arguments: list[str | bytes] = ["rewrite", *_AS_IT_IS, "--retry-lock", _PATIENCE, "--forget"]
             arguments += ["--exclude-file", str(patterns), "--", *sorted(snapshot_ids)]
             if files and snapshot_ids:
@@ -163,13 +163,15 @@ class RetainedRepository(Repository):
 def _pattern(file: bytes) -> bytes:
     r"""The file as restic's patterns name it: `*?[\` are escaped, and `$`, by which it would name a variable.
 
+    A `/` behind it, which restic ignores, keeps blanks of any kind at its end, which restic would take away.
+
     Raises:
         SettingsError: a line of a file of patterns cannot hold its name.
     """
-    if b"\n" in file or file != file.strip():
+    if b"\n" in file:
         raise SettingsError(
             operation="take a recording out of a snapshot",
-            subject="a file whose name has a line feed, or ends with a blank",
+            subject="a file whose name has a line feed",
             cause="restic reads its patterns line by line",
             remedy="drop the whole repository when its time is over",
         )

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,8 +12,8 @@ from repositories import make_repository
 
 from blocks.errors import OutOfTimeError, PermanentError, SettingsError, TransientError
 from blocks.paths import escape_path
-from blocks.repository import Pace, Repository
-from blocks.restic import find_restic, run_restic
+from blocks.repository import Pace, Repository, Restoring
+from blocks.restic import Call, find_restic, run_restic
 
 YEAR = 2021
 
@@ -69,6 +70,42 @@ def test_a_snapshot_carries_its_tags_and_paths(repository: Repository, source: P
         ["latest", "day=2021-01-31"],
         [str(source)],
     )
+
+
+def test_restic_is_asked_only_for_snapshots_of_which_it_has_not_told_and_none_outlives_its_file(
+    repository: Repository, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take(repository, source)
+    told = repository.snapshots(YEAR)
+    calls: list[object] = []
+
+    def counted(arguments: list[str | bytes], **how: Any) -> Call:
+        calls.append(arguments)
+        return run_restic(arguments, **how)
+
+    monkeypatch.setattr("blocks.repository.run_restic", counted)
+    assert repository.snapshots(YEAR).equals(told)
+    assert calls == []
+    second = take(repository, source)
+    assert repository.snapshots(YEAR)["snapshot_id"].to_list() == [first, second]
+    assert len(calls) == 2
+    Path(repository.location, str(YEAR), "snapshots", first).unlink()
+    assert repository.snapshots(YEAR)["snapshot_id"].to_list() == [second]
+    assert len(calls) == 2
+    with pytest.raises(PermanentError, match="wrong password"):
+        repository.model_copy(update={"password": SecretStr("another")}).snapshots(YEAR)
+
+
+def test_single_files_are_restored_whatever_their_names_and_nothing_else(
+    repository: Repository, source: Path, tmp_path: Path
+) -> None:
+    odd = [b"*", b"[a]", b"\xff\n", b" white space ", "全角　".encode(), b"\xe8\x81\xbd\xc2\xa0", b"$HOME"]
+    for name in [*odd, b"other"]:
+        (source / "01" / os.fsdecode(name)).write_bytes(name)
+    taken = take(repository, source)
+    only = Restoring(only=tuple(b"01/" + name for name in odd))
+    repository.restore(YEAR, taken, source, tmp_path / "again", only)
+    assert {os.fsencode(file.name) for file in (tmp_path / "again" / "01").iterdir()} == {*odd}
 
 
 def test_nothing_is_compressed(repository: Repository, source: Path) -> None:
