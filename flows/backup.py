@@ -27,7 +27,7 @@ from blocks.errors import OutOfTimeError, SettingsError, VoxkeepError
 from blocks.lock import exclusive
 from blocks.paths import unescape_path
 from blocks.repository import Backup, Pace, Repository
-from blocks.saved import load
+from blocks.saved import find, taken
 from blocks.source import SourceDatabase, sql_of_day
 from flows.absence import look_for_disk
 from flows.artifacts import show_done, show_progress
@@ -173,7 +173,9 @@ def load_place(business: str, site: str) -> Place:
     Raises:
         SettingsError: the business has no such site.
     """
-    settings = load(Business, business)
+    name = f"{business}--{site}"
+    found = find([(Business, business), (Repository, name), (SourceDatabase, name)])
+    settings = taken(found, Business, business)
     if site not in settings.sites:
         raise SettingsError(
             operation=f"work on {business}/{site}",
@@ -187,8 +189,8 @@ def load_place(business: str, site: str) -> Place:
         site=site,
         settings=place,
         rules=Rules.model_validate(settings.rules),
-        repository=load(Repository, f"{business}--{site}"),
-        database=load(SourceDatabase, f"{business}--{site}") if place.sql else None,
+        repository=taken(found, Repository, name),
+        database=taken(found, SourceDatabase, name) if place.sql else None,
     )
 
 

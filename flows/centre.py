@@ -11,7 +11,7 @@ from blocks.catalog import Catalog
 from blocks.elastic import ElasticIndex
 from blocks.index import CatalogIndex
 from blocks.repository import Repository
-from blocks.saved import load, load_index
+from blocks.saved import find, index_taken, taken
 from blocks.store import ObjectStore
 from flows.days import today
 from flows.runs import Stages
@@ -62,15 +62,17 @@ class Centre:
 
 def load_centre(settings: Business, site: str) -> Centre:
     """The central side of one site, with its blocks."""
-    name = settings.business
+    name, can_only_read = settings.business, f"{settings.business}--{site}--restore"
+    kinds = (Catalog, ObjectStore, ElasticIndex, CatalogIndex)
+    found = find([(Repository, can_only_read), *((kind, name) for kind in kinds)])
     return Centre(
         business=settings,
         site=site,
         rules=Rules.model_validate(settings.rules),
-        repository=load(Repository, f"{name}--{site}--restore"),  # its key can only read
-        catalog=load(Catalog, name),
-        store=load(ObjectStore, name),
-        index=load_index(name),
+        repository=taken(found, Repository, can_only_read),
+        catalog=taken(found, Catalog, name),
+        store=taken(found, ObjectStore, name),
+        index=index_taken(found, name),
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from prefect.blocks.core import Block
@@ -12,11 +12,10 @@ from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from blocks.business import Business, Realtime, SiteSettings
-from blocks.errors import SettingsError
 from blocks.notifier import Notifier
 from blocks.pings import Pings
 from blocks.repository import Repository
-from blocks.saved import load, save
+from blocks.saved import find, save
 from blocks.signing import Signer
 from blocks.source import SourceDatabase
 from blocks.step import Action, Step
@@ -65,8 +64,9 @@ def _steps(settings: Settings, home: Path, clients: ExitStack) -> Iterator[Step]
     """Everything in the order in which one thing needs the other; keys are saved before a service knows them."""
     blocks = blocks_of(settings)
     disks = {site.repository for site in settings.sites.values()}
+    there = find((type(block), _document(reference)) for reference, block in blocks.items())
     for reference, block in blocks.items():
-        yield _block_step(reference, block, disks)
+        yield _block_step(reference, block, there.get((type(block), _document(reference))), disks)
     yield from log_steps(settings, home)
     yield from service_steps(settings, blocks)
     if settings.schedules:
@@ -167,13 +167,18 @@ def _site(settings: Settings, name: str, site: Site) -> SiteSettings:
     )
 
 
-def _block_step(reference: str, block: Block, disks: set[str | None]) -> Step:
-    """Save a block; folders of the centre are made, those of `disks` by whoever prepares the disk."""
-    document = reference.split("/")[1]
+def _document(reference: str) -> str:
+    """The name, of `<block type slug>/<document name>`."""
+    return reference.split("/")[1]
+
+
+def _block_step(reference: str, block: Block, there: Block | None, disks: set[str | None]) -> Step:
+    """Save a block in place of the one that is `there`.
+
+    Folders of the centre are made, those of `disks` by whoever prepares the disk.
+    """
     action: Action = "create"
-    there: Block | None = None
-    with suppress(SettingsError):
-        there = load(type(block), document)
+    if there:
         action = "unchanged" if _plain(there) == _plain(block) else "change"
 
     def do() -> None:
@@ -181,7 +186,7 @@ def _block_step(reference: str, block: Block, disks: set[str | None]) -> Step:
             block.create()
         if isinstance(block, Repository) and block.location not in disks:
             block.make_folder()
-        save(block, document, there)
+        save(block, _document(reference), there)
 
     return Step(f"block {reference}", action, do)
 
