@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from prefect.settings import (
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
     PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
     PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED,
@@ -36,10 +39,13 @@ def prefect() -> Iterator[None]:
     """One Prefect server for all tests that run flows.
 
     Nobody listens for their heartbeat here, and the thread that sends it makes every flow up to a second longer. Nor
-    does anybody read events, which takes the server as much work as all that is asked of it.
+    does anybody read events, which takes the server as much work as all that is asked of it. The server has no
+    certificate and wants no token: each client would read those of all authorities, and ask for one, in vain.
     """
-    nobody_reads = dict.fromkeys(
+    needless = dict.fromkeys(
         (
+            PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+            PREFECT_SERVER_ANALYTICS_ENABLED,
             PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED,
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED,
             PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED,
@@ -47,7 +53,9 @@ def prefect() -> Iterator[None]:
         False,
     )
     with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, **nobody_reads}),
+        temporary_settings(
+            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True, **needless}
+        ),
         prefect_test_harness(server_startup_timeout=300),
     ):
         yield

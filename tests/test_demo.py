@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +16,11 @@ import openpyxl
 import polars as pl
 import pytest
 from program import Ended, voxkeep
-from servers import folder_of_all_workers, held
+from servers import folder_of_all_workers, held, server_of_all_workers
 from shop import OF_RUNS
 
+from deploy.servers.prefect import Prefect
+from deploy.servers.process import remembered_port
 from reconcile.findings import KINDS
 
 
@@ -26,21 +29,28 @@ class Demo(NamedTuple):
 
     folder: Path
     said: Ended
+    server: Prefect
 
     def program(self, *words: object) -> Ended:
-        """The program on the demo's business."""
-        return voxkeep(*words, "--home", self.folder / "home")
+        """The program on the demo's business; without the server each command would start one of its own."""
+        return voxkeep(*words, "--home", self.folder / "home", **self.server.client_environment())
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demo, run by the first worker that wants it."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo, run by the first worker that wants it, with a server of its own; then one for what comes later."""
     folder = folder_of_all_workers(tmp_path_factory, "demo")
     with held(folder / "test.lock"):
         told = folder / "told.json"
         if not told.exists():
             told.write_text(json.dumps(voxkeep("demo", "--dir", folder / "demo", "--calls", 60, "--json")))
-    return Demo(folder / "demo", Ended(*json.loads(told.read_text())))
+    database = f"sqlite+aiosqlite:///{folder}/demo/home/prefect/prefect.db"
+
+    def make(place: Path) -> Prefect:
+        return Prefect(place, remembered_port(place), "tests:of-the-demo", database)
+
+    with contextmanager(server_of_all_workers)(tmp_path_factory, "demo-server", make, Prefect.stop_all) as server:
+        yield Demo(folder / "demo", Ended(*json.loads(told.read_text())), server)
 
 
 @pytest.fixture
@@ -71,7 +81,8 @@ def test_every_planted_fault_is_found_and_none_invented(demo: Demo) -> None:
 
 def test_a_second_demo_over_the_same_folder_changes_nothing(demo: Demo) -> None:
     before = content(demo.folder)
-    again = voxkeep("demo", "--dir", demo.folder, "--calls", 60, "--json")
+    server = demo.server.client_environment()
+    again = voxkeep("demo", "--dir", demo.folder, "--calls", 60, "--json", **server)
     assert again.code == 0, again.err
     assert {k: v for k, v in json.loads(again.out).items() if k != "seconds"} == {
         k: v for k, v in json.loads(demo.said.out).items() if k != "seconds"
