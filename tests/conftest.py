@@ -1,5 +1,6 @@
 """Fixtures that several files of tests share."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ from shop import Shop
 from blocks.elastic import ElasticIndex
 from deploy.servers.elasticsearch import Elasticsearch
 from deploy.servers.sftp import Sftp
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: a fifth of its time, a worker waits for a server."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
