@@ -26,7 +26,7 @@ from elasticsearch.helpers import parallel_bulk
 
 from blocks.elastic import ElasticIndex
 from blocks.elastic_bulk import REQUEST_BYTES
-from blocks.elastic_documents import encoded
+from blocks.elastic_documents import document_of, encoded
 from blocks.index import DOCUMENT_SCHEMA
 from deploy.servers import elasticsearch
 
@@ -92,8 +92,8 @@ def by_parallel_bulk(url: str, actions: list[dict[str, Any]]) -> None:
 def requests_of(lines: pl.DataFrame) -> list[bytes]:
     """Bodies of `_bulk` of the size that voxkeep sends."""
     bodies, part = [], bytearray()
-    for uid, line in lines.select("call_uid", "line").iter_rows():
-        part += f'{{"index":{{"_id":"{uid}"}}}}\n{line}\n'.encode()
+    for item in lines["lines"]:
+        part += item.encode()
         if len(part) >= REQUEST_BYTES:
             bodies.append(bytes(part))
             part.clear()
@@ -136,8 +136,8 @@ def run(url: str, count: int, rounds: int) -> dict[str, list[float]]:
     lines = encoded(documents)
     bodies = requests_of(lines)
     actions = [
-        {"_index": INDEX, "_id": uid, "_source": json.loads(line)}
-        for uid, line in lines.select("call_uid", "line").iter_rows()
+        {"_index": INDEX, "_id": uid, "_source": json.loads(document)}
+        for uid, document in lines.select("call_uid", document_of(pl.col("lines"))).iter_rows()
     ]
     peers: dict[str, Callable[[], None]] = {
         "voxkeep": lambda: by_voxkeep(index, documents),

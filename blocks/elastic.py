@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from functools import partial
 from typing import Any
@@ -12,8 +13,18 @@ import httpx
 import polars as pl
 from pydantic import Field, SecretStr
 
-from blocks.elastic_bulk import Bulk
-from blocks.elastic_documents import MAPPING, ORDER, READ, decoded, encoded, filters, in_partition, sort_values
+from blocks.elastic_bulk import Bulk, lengths
+from blocks.elastic_documents import (
+    MAPPING,
+    ORDER,
+    READ,
+    decoded,
+    document_of,
+    encoded,
+    filters,
+    in_partition,
+    sort_values,
+)
 from blocks.elastic_server import Server, part
 from blocks.errors import PermanentError
 from blocks.index import LINK_SCHEMA, REJECTED_SCHEMA, Indexed, of_partition
@@ -21,8 +32,8 @@ from blocks.query import CallQuery, Found, page_of
 from blocks.saved_block import SavedBlock
 from blocks.step import Action, Step
 
-# Documents that a thread encodes and writes at a time.
-_SLICE = 2048
+# Documents that are encoded together, for each pattern is compiled anew for them; and how many are so at first.
+_ENCODED, _FIRST = 8192, 1024
 # Hits of a page: of whole documents, and of what is only ids.
 _PAGE, _LONG_PAGE = 1000, 10_000
 # So many indices are named in an address; of more, all are asked.
@@ -178,8 +189,15 @@ class ElasticIndex(SavedBlock):
     ) -> tuple[list[str], pl.DataFrame]:
         """Write the rows that are not held so; call_uid of each that is new, and what was refused."""
         bulk = Bulk(server, index, time.monotonic() + self.patience_seconds)
+        done, running = [], deque[Future[tuple[list[str], pl.DataFrame]]]()
         with ThreadPoolExecutor(self.connections) as pool:
-            done = list(pool.map(partial(_write_slice, bulk, held), rows.iter_slices(_SLICE)))
+            # In the order of the index, which has then nothing to sort.
+            for fresh in _parts(rows.sort("started_at", "call_uid", descending=[True, False], nulls_last=True), held):
+                running.append(pool.submit(_write_part, bulk, fresh))
+                # Encoding is quicker than writing: it waits, or the whole partition would be in memory.
+                if len(running) == 2 * self.connections:
+                    done.append(running.popleft().result())
+            done += [writing.result() for writing in running]
         written = [uid for uids, _ in done for uid in uids]
         return written, pl.concat([REJECTED_SCHEMA.to_frame(), *(rejected for _, rejected in done)])
 
@@ -257,22 +275,27 @@ def _template(business: str) -> dict[str, Any]:
     }
 
 
-def _write_slice(bulk: Bulk, held: pl.DataFrame, rows: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
-    """Write what is not held in just this form; call_uid of each that was written, and what was refused."""
-    fresh = encoded(rows).join(held, on=["call_uid", "content"], how="anti", maintain_order="left")
-    action = pl.struct(pl.col("call_uid").alias("_id")).struct.json_encode()
-    items = fresh.select(
-        pl.concat_str(pl.lit('{"index":'), action, pl.lit("}\n"), pl.col("line"), pl.lit("\n")).alias("item")
-    )["item"]
-    refused = bulk.write(items)
+def _parts(rows: pl.DataFrame, held: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows that are not held in just this form (call_uid, lines, business, site, day), a request's worth each."""
+    # The first are few: nothing is written meanwhile.
+    for documents in (rows[:_FIRST], *rows[_FIRST:].iter_slices(_ENCODED)):
+        lines = encoded(documents).hstack(documents.select("business", "site", "day"))
+        fresh = lines.join(held, on=["call_uid", "content"], how="anti", maintain_order="left")
+        start = 0
+        for length in lengths(fresh["lines"]):
+            yield fresh[start : start + length]
+            start += length
+
+
+def _write_part(bulk: Bulk, fresh: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
+    """Write these documents; call_uid of each that was written, and what was refused."""
+    refused = bulk.write(fresh["lines"])
     reasons = pl.DataFrame(
         {"place": list(refused), "reason": list(refused.values())}, schema={"place": pl.UInt32, "reason": pl.String}
     )
     placed = fresh.with_row_index("place").join(reasons, on="place", how="left", maintain_order="left")
-    rejected = (
-        placed.drop_nulls("reason")
-        .join(rows.select("call_uid", "business", "site", "day"), on="call_uid", how="left")
-        .select("business", "site", "day", "call_uid", "reason", pl.col("line").alias("document"))
+    rejected = placed.drop_nulls("reason").select(
+        "business", "site", "day", "call_uid", "reason", document_of(pl.col("lines")).alias("document")
     )
     return placed.filter(pl.col("reason").is_null())["call_uid"].to_list(), rejected
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import polars as pl
@@ -42,7 +43,7 @@ class Bulk:
             TransientError: Elasticsearch was busy until the deadline, or does not answer.
         """
         refused: dict[int, str] = {}
-        waiting = list(_requests(items))
+        waiting = _requests(items)
         pause = _FIRST_PAUSE
         while waiting:
             again = [places for request in waiting for places in self._send(items, request, refused)]
@@ -97,8 +98,15 @@ def _sort_out(
         yield busy
 
 
-def _requests(items: pl.Series) -> Iterator[list[int]]:
-    """The places of the items, cut so that each part has about `REQUEST_BYTES`."""
-    number = (items.str.len_bytes().cum_sum() // REQUEST_BYTES).alias("request")
-    for _, places in number.to_frame().with_row_index("place").group_by("request", maintain_order=True):
-        yield places["place"].to_list()
+def lengths(items: pl.Series) -> list[int]:
+    """How many of the items go into each request, in order: of about `REQUEST_BYTES` each, and none of few."""
+    bytes_so_far = items.str.len_bytes().cum_sum()
+    total = int(items.str.len_bytes().sum())
+    parts = max(1, round(total / REQUEST_BYTES))
+    return (bytes_so_far.cast(pl.Int64) * parts // (total + 1)).rle().struct.field("len").to_list()
+
+
+def _requests(items: pl.Series) -> list[list[int]]:
+    """The places of the items of each request."""
+    ends = list(accumulate(lengths(items), initial=0))
+    return [list(range(start, end)) for start, end in pairwise(ends)]

@@ -16,7 +16,7 @@ import polars as pl
 from blocks.index import DOCUMENT_SCHEMA
 from blocks.query import CallQuery, Place
 from blocks.searchable import display_digits
-from blocks.words import phrases, set_apart, words_of
+from blocks.words import phrases, set_apart, words_apart
 
 # As many characters of each ending are kept; a longer part of a number is looked for letter by letter.
 _PART = 32
@@ -61,7 +61,10 @@ _STORED = pl.Struct(dict(zip(READ, READ_SCHEMA.values(), strict=True)))
 
 
 def encoded(documents: pl.DataFrame) -> pl.DataFrame:
-    """call_uid, content and line of each document (`DOCUMENT_SCHEMA`): its hash, and its JSON on one line."""
+    """call_uid, content and lines of each document (`DOCUMENT_SCHEMA`): its hash, and what `_bulk` is sent for it.
+
+    The lines are two, each with its end: the action and the document. To encode some thousand at a time is cheapest.
+    """
     plain = pl.struct(
         *(name for name in DOCUMENT_SCHEMA if name not in {"day", "started_at", "attributes"}),
         pl.col("day").dt.to_string("%Y-%m-%d"),
@@ -69,38 +72,54 @@ def encoded(documents: pl.DataFrame) -> pl.DataFrame:
         pl.col("started_at").dt.timestamp("us").alias("started_us"),
         pl.col("attributes").alias("attributes_json"),
     )
+    action = pl.struct(pl.col("call_uid").alias("_id"))
     # The hash is of the document alone, not of what follows from it.
     return (
-        documents.select("call_uid", plain.struct.json_encode().alias("plain"), _searchable("attributes"))
+        documents.select(
+            "call_uid",
+            plain.struct.json_encode().alias("plain"),
+            action.struct.json_encode().alias("action"),
+            _searchable("attributes"),
+        )
         .with_columns(
             pl.concat_str(pl.lit(f"{_FORM}-"), pl.col("plain").hash()).alias("content"),
             _derived(documents).struct.json_encode().alias("derived"),
         )
-        .select("call_uid", "content", _line().alias("line"))
+        .select("call_uid", "content", _lines().alias("lines"))
     )
+
+
+def document_of(lines: pl.Expr) -> pl.Expr:
+    """The JSON of the document in the lines of `encoded`."""
+    return lines.str.splitn("\n", 2).struct.field("field_1").str.strip_suffix("\n")
 
 
 def _derived(documents: pl.DataFrame) -> pl.Series:
     """What is looked for and never read back."""
-    digits = documents.select(display_digits().alias("digits"))["digits"]
-    shown = digits.to_frame().select(pl.concat_list("digits").list.drop_nulls())["digits"]
-    words = words_of(documents["notes"]).to_frame("words").select(set_apart(pl.col("words")))["words"]
+    shown = documents.select(display_digits().alias("digits"))
+    # A business shows few numbers of its own.
+    distinct = shown.unique()
+    parts = distinct.with_columns(_parts(distinct.select(pl.concat_list("digits").list.drop_nulls())["digits"]))
     return pl.DataFrame(
         [
             _parts(documents["numbers"]).alias("number_parts"),
-            _parts(shown).alias("display_parts"),
-            digits.alias("display_digits"),
-            words.alias("note_words"),
+            *shown.join(parts, on="digits", how="left", maintain_order="left").select(
+                pl.col("text").alias("display_parts"), pl.col("digits").alias("display_digits")
+            ),
+            words_apart(documents["notes"]).alias("note_words"),
         ]
     ).to_struct()
 
 
-def _line() -> pl.Expr:
-    """One JSON object of content, attributes and the members of derived and plain."""
+def _lines() -> pl.Expr:
+    """The action, and one JSON object of content, attributes and the members of derived and plain."""
     members = pl.col("derived").str.strip_prefix("{").str.strip_suffix("}")
     plain = pl.col("plain").str.strip_prefix("{")
-    named = (('{"content":"', "content"), ('","attributes":', "attributes"), (",", members), (",", plain))
-    return pl.concat_str(*(part for name, value in named for part in (pl.lit(name), value)))
+    named = (
+        ('{"index":', "action"), ('}\n{"content":"', "content"), ('","attributes":', "attributes"), (",", members),
+        (",", plain),
+    )  # fmt: skip
+    return pl.concat_str(*(part for name, value in named for part in (pl.lit(name), value)), pl.lit("\n"))
 
 
 def _searchable(name: str) -> pl.Expr:

@@ -284,7 +284,7 @@ def test_a_server_that_refuses_for_a_while_gets_every_document(
     guarded: tuple[ElasticIndex, httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, client = guarded
-    monkeypatch.setattr("blocks.elastic._SLICE", 50)
+    monkeypatch.setattr("blocks.elastic_bulk.REQUEST_BYTES", 50_000)
     before = refusals(client)
     documents = frame(*(document(f"{place:05}") for place in range(4000)))
     done = index.replace("meituan", "cq", DAY, documents)
@@ -297,7 +297,7 @@ def test_a_server_that_refuses_for_too_long_is_a_transient_error(
     guarded: tuple[ElasticIndex, httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index, _ = guarded
-    monkeypatch.setattr("blocks.elastic._SLICE", 50)
+    monkeypatch.setattr("blocks.elastic_bulk.REQUEST_BYTES", 50_000)
     impatient = index.model_copy(update={"patience_seconds": 0})
     documents = frame(*(document(f"{place:05}") for place in range(4000)))
     with pytest.raises(TransientError, match="too much to do to take"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.words import phrases, words_of
+from blocks.words import phrases, words_apart, words_of
 
 
 def words(*notes: object) -> str | None:
@@ -40,6 +40,14 @@ def holds(text: str, words_wanted: str) -> bool:
 )  # fmt: skip
 def test_the_words_of_a_note_are_those_of_its_values(note: dict[str, object], expected: str | None) -> None:
     assert words(note) == expected
+
+
+@given(st.lists(st.text(alphabet='客户𠮷か한éE\u0301ⅧＡa1 \n-|"\\🙂J\u030c', max_size=12), max_size=4))
+def test_the_words_apart_are_the_same_with_each_chinese_character_alone(values: list[str]) -> None:
+    notes = pl.Series([json.dumps(values, ensure_ascii=False)])
+    together = words_of(notes).str.replace_all(r"(\p{Han})", " $1 ")[0]
+    apart = words_apart(notes)[0]
+    assert apart == (together and " ".join(together.split()))
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])

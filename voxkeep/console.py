@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -78,3 +80,10 @@ class _OurLines(logging.Handler):
         if Path(record.pathname).parent.name in _ROOMS:
             style = "yellow" if record.levelno >= logging.WARNING else "dim"
             err.print(f"[{style}]{_escape(record.getMessage())}[/]", soft_wrap=True)
+
+
+def beside(program: str) -> str:
+    """A program of this environment, as it can be called from here."""
+    mine = Path(sys.executable).with_name(program)
+    found = shutil.which(program)
+    return program if found and Path(found) == mine else os.path.relpath(mine)

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from reconcile.frames import FINDINGS, INVENTORY, SUMMARY
 from reconcile.ids import stable_id
 from reconcile.recordings import object_key
 from voxkeep.apply import apply, blocks_of
-from voxkeep.console import err, out, table
+from voxkeep.console import beside, err, out, table
 from voxkeep.sample import Planted, Sample, make_sample, sample_rules, second_day
 from voxkeep.sample_plan import ROBOT_SITE
 from voxkeep.server import start_server
@@ -308,18 +307,11 @@ def show_demo(demo: Demo) -> None:
         "Data Docs": storage / "reports" / demo.settings.business / "data-docs" / "index.html",
         "findings": demo.report.with_name("findings.xlsx"),
         "Parquet": catalog,
-        "Polars": f"{_beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
-        "find a call": f"{_beside('voxkeep')} find {demo.a_number} --home {here}",
-        "how things stand": f"{_beside('voxkeep')} status --home {here}",
-        "Prefect's UI": f"PREFECT_HOME={here}/prefect {_beside('prefect')} server start",
+        "Polars": f"{beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
+        "find a call": f"{beside('voxkeep')} find {demo.a_number} --home {here}",
+        "how things stand": f"{beside('voxkeep')} status --home {here}",
+        "Prefect's UI": f"PREFECT_HOME={here}/prefect {beside('prefect')} server start",
     }
     for name, where in lines.items():
         shown = os.path.relpath(where) if isinstance(where, Path) else where
         out.print(f"{name + ':':18}{shown}", markup=False, soft_wrap=True)
-
-
-def _beside(program: str) -> str:
-    """A program of this environment, as it can be called from here."""
-    mine = Path(sys.executable).with_name(program)
-    found = shutil.which(program)
-    return program if found and Path(found) == mine else os.path.relpath(mine)

@@ -26,7 +26,7 @@ from listen.accounts import Account, Accounts, hashed, new_account
 from listen.app import make_app
 from listen.house import Desk, House, Office
 from voxkeep.audit_trail import SETTINGS_FILE, known_businesses, me, page_key, page_settings, trail_of, vault_of
-from voxkeep.console import out, table
+from voxkeep.console import beside, out, table
 from voxkeep.listen_settings import provider_of
 from voxkeep.pack_settings import PackSettings, load_pack
 from voxkeep.services import places
@@ -152,9 +152,11 @@ def demo_accounts(home: Path) -> dict[str, str]:
 def show_demo_accounts(made: dict[str, str], home: Path) -> None:
     """How the demo's page is opened, and who may log in to it; the passwords are shown this once."""
     here = os.path.relpath(home)
-    out.print(f"{'listen:':18}voxkeep listen --home {here}    then http://127.0.0.1:8400", markup=False, soft_wrap=True)
+    voxkeep = beside("voxkeep")
+    shown = f"{'listen:':18}{voxkeep} listen --home {here}    then http://127.0.0.1:8400"
+    out.print(shown, markup=False, soft_wrap=True)
     if not made:
-        out.print(f"{'':18}its accounts were made before; a forgotten password: voxkeep account reset", markup=False)
+        out.print(f"{'':18}its accounts were made before; a forgotten password: {voxkeep} account reset", markup=False)
         return
     rows = [[name, DEMO_ACCOUNTS[name][1][0], password] for name, password in made.items()]
     out.print(table("accounts of the page; their passwords are shown only now", ["account", "role", "password"], rows))
