@@ -285,7 +285,9 @@ WHOLE = [*ENCODINGS, wave(ds64(8000), MULAW, data(8000, UNKNOWN), kind=b"RF64")]
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(WHOLE), st.data())
 def test_a_wave_cut_anywhere_is_never_longer_and_never_said_to_be_whole(content: bytes, choice: st.DataObject) -> None:
-    left = choice.draw(st.one_of(st.integers(0, 100), st.integers(0, len(content) - 1)))
+    # A byte that only pads a chunk of odd length is no part of the sound.
+    sound = len(content.removesuffix(b"\0"))
+    left = choice.draw(st.one_of(st.integers(0, 100), st.integers(0, sound - 1)))
     header = read(content[:left])
     assert fits(header), header
     assert header.state != "ok"
