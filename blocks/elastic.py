@@ -191,10 +191,10 @@ class ElasticIndex(SavedBlock):
         bulk = Bulk(server, index, time.monotonic() + self.patience_seconds)
         done, running = [], deque[Future[tuple[list[str], pl.DataFrame]]]()
         with ThreadPoolExecutor(self.connections) as pool:
-            # In the order of the index, which has then nothing to sort.
+            # Nearly in the order of the index, which has then little to sort.
             for fresh in _parts(rows.sort("started_at", "call_uid", descending=[True, False], nulls_last=True), held):
                 running.append(pool.submit(_write_part, bulk, fresh))
-                # Encoding is quicker than writing: it waits, or the whole partition would be in memory.
+                # Encoding is quicker than writing: it waits, or the lines of the whole partition would be in memory.
                 if len(running) == 2 * self.connections:
                     done.append(running.popleft().result())
             done += [writing.result() for writing in running]

@@ -99,11 +99,11 @@ def _sort_out(
 
 
 def lengths(items: pl.Series) -> list[int]:
-    """How many of the items go into each request, in order: of about `REQUEST_BYTES` each, and none of few."""
-    bytes_so_far = items.str.len_bytes().cum_sum()
-    total = int(items.str.len_bytes().sum())
+    """How many of the items go into each request, in order: even parts, the nearest to `REQUEST_BYTES`."""
+    sizes = items.str.len_bytes().cast(pl.Int64)
+    total = int(sizes.sum())
     parts = max(1, round(total / REQUEST_BYTES))
-    return (bytes_so_far.cast(pl.Int64) * parts // (total + 1)).rle().struct.field("len").to_list()
+    return (sizes.cum_sum() * parts // (total + 1)).rle().struct.field("len").to_list()
 
 
 def _requests(items: pl.Series) -> list[list[int]]:

@@ -13,8 +13,8 @@ import polars as pl
 
 # What stands between two values of a note, and in no value: no phrase is found across it.
 _BETWEEN = " | "
-# A Chinese character, or letters and digits of other scripts.
-_WORD = r"\p{Han}|[[\p{L}\p{N}\p{M}]--\p{Han}]+"
+# A Chinese character, or letters and digits of other scripts. A radical (⻱) belongs to the script, but is no letter.
+_WORD = r"[\p{Han}&&[\p{L}\p{N}\p{M}]]|[[\p{L}\p{N}\p{M}]--\p{Han}]+"
 # A string of JSON (with the colon that makes it a name), or a number, true, false, null.
 _LEXEME = r'"(?:[^"\\]|\\.)*"\s*:?|[^\s"{}\[\],:]+'
 

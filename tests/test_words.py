@@ -42,7 +42,7 @@ def test_the_words_of_a_note_are_those_of_its_values(note: dict[str, object], ex
     assert words(note) == expected
 
 
-@given(st.lists(st.text(alphabet='客户𠮷か한éE\u0301ⅧＡa1 \n-|"\\🙂J\u030c', max_size=12), max_size=4))
+@given(st.lists(st.text(alphabet='客户⻱々〇𠮷か한éE\u0301ⅧＡa1 \n-|"\\🙂J\u030c', max_size=12), max_size=4))
 def test_the_words_apart_are_the_same_with_each_chinese_character_alone(values: list[str]) -> None:
     notes = pl.Series([json.dumps(values, ensure_ascii=False)])
     together = words_of(notes).str.replace_all(r"(\p{Han})", " $1 ")[0]

@@ -156,7 +156,8 @@ def show_demo_accounts(made: dict[str, str], home: Path) -> None:
     shown = f"{'listen:':18}{voxkeep} listen --home {here}    then http://127.0.0.1:8400"
     out.print(shown, markup=False, soft_wrap=True)
     if not made:
-        out.print(f"{'':18}its accounts were made before; a forgotten password: {voxkeep} account reset", markup=False)
+        told = f"{'':18}its accounts were made before; a forgotten password: {voxkeep} account reset"
+        out.print(told, markup=False, soft_wrap=True)
         return
     rows = [[name, DEMO_ACCOUNTS[name][1][0], password] for name, password in made.items()]
     out.print(table("accounts of the page; their passwords are shown only now", ["account", "role", "password"], rows))
