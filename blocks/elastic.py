@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 from pydantic import Field, SecretStr
 
-from blocks.elastic_bulk import Bulk, lengths
+from blocks.elastic_bulk import Bulk, requests_of
 from blocks.elastic_documents import (
     MAPPING,
     ORDER,
@@ -192,7 +192,7 @@ class ElasticIndex(SavedBlock):
         done, running = [], deque[Future[tuple[list[str], pl.DataFrame]]]()
         with ThreadPoolExecutor(self.connections) as pool:
             # Nearly in the order of the index, which has then little to sort.
-            for fresh in _parts(rows.sort("started_at", "call_uid", descending=[True, False], nulls_last=True), held):
+            for fresh in _fresh(rows.sort("started_at", "call_uid", descending=[True, False], nulls_last=True), held):
                 running.append(pool.submit(_write_part, bulk, fresh))
                 # Encoding is quicker than writing: it waits, or the lines of the whole partition would be in memory.
                 if len(running) == 2 * self.connections:
@@ -275,16 +275,14 @@ def _template(business: str) -> dict[str, Any]:
     }
 
 
-def _parts(rows: pl.DataFrame, held: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _fresh(rows: pl.DataFrame, held: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The rows that are not held in just this form (call_uid, lines, business, site, day), a request's worth each."""
     # The first are few: nothing is written meanwhile.
     for documents in (rows[:_FIRST], *rows[_FIRST:].iter_slices(_ENCODED)):
         lines = encoded(documents).hstack(documents.select("business", "site", "day"))
         fresh = lines.join(held, on=["call_uid", "content"], how="anti", maintain_order="left")
-        start = 0
-        for length in lengths(fresh["lines"]):
-            yield fresh[start : start + length]
-            start += length
+        for places in requests_of(fresh["lines"]):
+            yield fresh[places.start : places.stop]
 
 
 def _write_part(bulk: Bulk, fresh: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:

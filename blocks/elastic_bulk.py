@@ -43,7 +43,7 @@ class Bulk:
             TransientError: Elasticsearch was busy until the deadline, or does not answer.
         """
         refused: dict[int, str] = {}
-        waiting = _requests(items)
+        waiting = [list(places) for places in requests_of(items)]
         pause = _FIRST_PAUSE
         while waiting:
             again = [places for request in waiting for places in self._send(items, request, refused)]
@@ -98,15 +98,10 @@ def _sort_out(
         yield busy
 
 
-def lengths(items: pl.Series) -> list[int]:
-    """How many of the items go into each request, in order: even parts, the nearest to `REQUEST_BYTES`."""
+def requests_of(items: pl.Series) -> list[range]:
+    """The places of the items of each request, in order: even parts, the nearest to `REQUEST_BYTES`."""
     sizes = items.str.len_bytes().cast(pl.Int64)
     total = int(sizes.sum())
     parts = max(1, round(total / REQUEST_BYTES))
-    return (sizes.cum_sum() * parts // (total + 1)).rle().struct.field("len").to_list()
-
-
-def _requests(items: pl.Series) -> list[list[int]]:
-    """The places of the items of each request."""
-    ends = list(accumulate(lengths(items), initial=0))
-    return [list(range(start, end)) for start, end in pairwise(ends)]
+    lengths = (sizes.cum_sum() * parts // (total + 1)).rle().struct.field("len")
+    return [range(start, end) for start, end in pairwise(accumulate(lengths, initial=0))]

@@ -63,7 +63,8 @@ _STORED = pl.Struct(dict(zip(READ, READ_SCHEMA.values(), strict=True)))
 def encoded(documents: pl.DataFrame) -> pl.DataFrame:
     """call_uid, content and lines of each document (`DOCUMENT_SCHEMA`): its hash, and what `_bulk` is sent for it.
 
-    The lines are two, each with its end: the action and the document. To encode some thousand at a time is cheapest.
+    All three are String. The lines are two, each with its end: the action and the document. To encode some thousand
+    at a time is cheapest.
     """
     plain = pl.struct(
         *(name for name in DOCUMENT_SCHEMA if name not in {"day", "started_at", "attributes"}),
