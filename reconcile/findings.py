@@ -13,7 +13,7 @@ from reconcile.evidence import Witnesses, with_evidence
 from reconcile.frames import CALLS, EXTRACTS, FINDINGS, QUARANTINE
 from reconcile.ids import stable_ids
 from reconcile.rules import MatchingRules
-from reconcile.text import filled
+from reconcile.text import filled, tenths
 
 SEVERITIES = ("critical", "major", "minor", "info")
 
@@ -213,7 +213,7 @@ def skewed_clocks(clock: pl.DataFrame, business: str, rules: MatchingRules) -> p
         pl.lit("clock_skew").alias("kind"), pl.lit(business).alias("business"), "site", "day",
         filled("clock of site {}", "site").alias("subject"),
         pl.lit(f"at most {limit:g} s apart").alias("expected"),
-        filled("{} s apart, by {} matches", pl.col("offset_seconds").round(1), "matches").alias("actual"),
+        filled("{} s apart, by {} matches", tenths("offset_seconds"), "matches").alias("actual"),
         filled("{} {}", "site", "day").alias("identity"),
     )  # fmt: skip
 

@@ -317,7 +317,7 @@ def _site(whose: Whose, known: Known, offsets: pl.DataFrame, site: str, title: s
         "recordings": recordings,
         "coverage": _share(complete / must) if must else None,
         "open": [counts.get(severity, 0) for severity in ("critical", "major", "minor")],
-        "clock_offset_seconds": round(offset[0], 1) if offset and offset[0] is not None else None,
+        "clock_offset_seconds": round(offset[0], 1) + 0.0 if offset and offset[0] is not None else None,
         "drill": {"day": str(drill[0]["day"]), "good": drill[0]["good"]} if drill else None,
     }
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from reconcile.masks import masked_alike
 from reconcile.rules import MatchingRules
-from reconcile.text import filled
+from reconcile.text import filled, tenths
 
 CLOCK = pl.Schema({"site": pl.String, "day": pl.Date, "offset_seconds": pl.Float64, "matches": pl.UInt32})
 
@@ -143,8 +143,8 @@ def _nearest_with(
     reason = filled(
         "same {}, start differs by {} s after {} s clock offset",
         pl.lit(" and ".join(fields)),
-        pl.col("apart").round(1),
-        pl.col("offset_seconds").round(1),
+        tenths("apart"),
+        tenths("offset_seconds"),
     )
     return (
         near.join(legs, left_on=["line", "call_at"], right_on=["line", "started_at"], how="inner")

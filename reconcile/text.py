@@ -5,6 +5,13 @@ from itertools import chain, zip_longest
 import polars as pl
 
 
+def tenths(name: str) -> pl.Expr:
+    """The column's number to one place behind the point; a zero has no sign."""
+    rounded = pl.col(name).round(1)
+    # To add 0.0 would do, if Polars did not leave that out.
+    return pl.when(rounded == 0).then(0.0).otherwise(rounded)
+
+
 def filled(template: str, *values: str | pl.Expr) -> pl.Expr:
     """The template with a value in place of each `{}`: a column's name, or an expression; null where one is null.
 

@@ -312,8 +312,8 @@ def clock_offsets(legs: list[Row], files: list[Row], found: Matches) -> dict[tup
 
 
 def tenths(value: float) -> float:
-    """To one place behind the point; halves go to the even one."""
-    return round(value * 10, 0) / 10
+    """To one place behind the point; halves go to the even one, and a zero has no sign."""
+    return round(value * 10, 0) / 10 + 0.0
 
 
 # ---- the trace: a row for each recording, and for each call, or file that a leg names, that has none

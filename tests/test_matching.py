@@ -13,6 +13,7 @@ from reconcile import plain
 from reconcile.matching import LINKS, TIES, Matches, match
 from reconcile.nearest import CLOCK
 from reconcile.rules import MatchingRules, NumberRules, Rules
+from reconcile.text import filled, tenths
 
 OTHER = "13800000000"
 SECOND = timedelta(seconds=1)
@@ -464,6 +465,17 @@ def test_a_clock_is_told_in_whole_microseconds() -> None:
     for file in files[3:]:
         file["started_at"] += 3 * MICROSECOND
     assert matched(rows, files).clock["offset_seconds"].to_list() == pytest.approx([2e-6], abs=1e-12)
+
+
+def test_a_clock_that_is_hardly_behind_is_told_as_zero() -> None:
+    rows, files = agreed(5, timedelta(milliseconds=-40))
+    found = matched([*rows, call("c1", "15:00:00")], [*files, named("15:00:07", "a.wav")])
+    (link,) = found.links.filter(match="nearest").to_dicts()
+    assert link["reason"].endswith("start differs by 7.0 s after 0.0 s clock offset")
+    offsets = pl.DataFrame({"offset": [-0.04, -0.0, 0.04, -0.06, 23.04, None]})
+    assert offsets.select(filled("{} s", tenths("offset"))).to_series().to_list() == [
+        "0.0 s", "0.0 s", "0.0 s", "-0.1 s", "23.0 s", None,
+    ]  # fmt: skip
 
 
 def test_guesses_of_the_nearest_do_not_set_the_clock() -> None:
