@@ -14,9 +14,9 @@ from blocks.retained_repository import RetainedRepository
 from flows.centre import Centre
 from flows.days import days_in
 from flows.expiry import Tools
-from flows.protocol import Entry, begin, digest_of, end, unfinished
+from flows.protocol import Entry, begin, digest_of, end
 from reconcile import arrivals
-from reconcile.frames import GONE, HELD, REMOVALS, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
+from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.retention import Retention, Thing, is_over, last_day, permit, verdict
 from reconcile.snapshots import forgettable, holders, repointed
 
@@ -105,52 +105,11 @@ def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[s
 def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: int, today: date) -> int:
     """Forget the snapshots that others outlive, once the catalog tells of the others; returns how many.
 
-    What a killed run has begun is finished first, and the rest is for the next one.
+    The others are asked first: what the catalog only thinks they hold keeps the snapshot that has it.
     """
-    if told := forgotten_and_told(centre, year):
-        take_out(centre, told)
-    wanted, where = surely_outlived(centre, tools.rules, year, today)
-    ids = _begun_or(centre, year, wanted)
+    ids = outlived(centre, tools.rules, year, today)
     if not ids:
         return 0
-    thing = Thing("snapshots", centre.site, str(year), date(year, 12, 31))
-    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
-    begin(centre, tools.order, Entry("snapshots", str(year), len(ids), 0, digest_of(ids)))
-    repoint(centre, where.filter(pl.col("snapshot_id").is_in(ids)))
-    repository.forget(year, ids, leave)
-    # The catalog's list comes last: by it the next run knows what this one has begun.
-    end(centre, "retention", "snapshots", str(year))
-    take_out(centre, ids)
-    get_run_logger().info("%s: %d snapshots of %d forgotten", centre.name, len(ids), year)
-    return len(ids)
-
-
-def half_forgotten(centre: Centre, year: int) -> list[str]:
-    """The snapshots of the catalog's list that the repository has no more, and no recording is told to be in."""
-    known, there = snapshots_of(centre, year)["snapshot_id"], centre.repository.marks(year)
-    lacking = [one for one in known if one not in there]
-    named = set(_files_of(centre, lacking)["snapshot_id"]) if lacking else set()
-    return [one for one in lacking if one not in named]
-
-
-def forgotten_and_told(centre: Centre, year: int) -> list[str]:
-    """Those of them of which is told that all was done: the run was killed before it took them out of the list."""
-    half = half_forgotten(centre, year)
-    if not half:
-        return []
-    told = centre.catalog.read(REMOVALS.name, centre.business.business, centre.site, None, REMOVALS.schema)
-    done = told.filter(pl.col("done_at").is_not_null(), what="snapshots", subject=str(year), purpose="retention")
-    return half if digest_of(half) in done["digest"] else []
-
-
-def surely_outlived(centre: Centre, rules: Retention, year: int, today: date) -> tuple[list[str], pl.DataFrame]:
-    """The snapshots that others outlive, and which (`holders`); the others are asked.
-
-    What the catalog only thinks they hold keeps the snapshot that has it.
-    """
-    ids = outlived(centre, rules, year, today)
-    if not ids:
-        return [], holders(SNAPSHOT_FILES.empty(), GONE.empty(), SNAPSHOTS.empty())
     where = holders(_files_of(centre, ids), _gone(centre), snapshots_of(centre, year))
     needed = unproved(centre, year, where)
     if needed:
@@ -158,17 +117,18 @@ def surely_outlived(centre: Centre, rules: Retention, year: int, today: date) ->
             "%s: %d snapshots of %d stay: newer ones do not have all that the catalog says", centre.name, len(needed),
             year,
         )  # fmt: skip
-    return [one for one in ids if one not in needed], where
-
-
-def _begun_or(centre: Centre, year: int, wanted: list[str]) -> list[str]:
-    """The snapshots that a killed run has begun to forget, where they can be told; else those that are wanted."""
-    begun = unfinished(centre, "retention").filter(what="snapshots", subject=str(year))
-    if begun.is_empty():
-        return wanted
-    open_ = {*half_forgotten(centre, year), *wanted}
-    first = [one for one in snapshots_of(centre, year)["snapshot_id"] if one in open_][: begun["count"].item(0)]
-    return first if digest_of(first) == begun["digest"].item(0) else wanted
+    ids = [one for one in ids if one not in needed]
+    if not ids:
+        return 0
+    thing = Thing("snapshots", centre.site, str(year), date(year, 12, 31))
+    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
+    begin(centre, tools.order, Entry("snapshots", str(year), len(ids), 0, digest_of(ids)))
+    repoint(centre, where.filter(pl.col("snapshot_id").is_in(ids)))
+    repository.forget(year, ids, leave)
+    take_out(centre, ids)
+    end(centre, "retention", "snapshots", str(year))
+    get_run_logger().info("%s: %d snapshots of %d forgotten", centre.name, len(ids), year)
+    return len(ids)
 
 
 def unproved(centre: Centre, year: int, where: pl.DataFrame) -> set[str]:

@@ -433,21 +433,16 @@ def test_snapshots_that_others_outlive_are_forgotten_and_nothing_is_ingested_aga
     assert (len(before), repository.snapshots(2021)["snapshot_id"].to_list()) == (3, before)
 
 
-def old_snapshots(shop: KeptShop) -> list[str]:
-    """Three backups of days that overlap, as if they were taken ten days ago; their ids, oldest first."""
+def test_a_snapshot_is_forgotten_when_a_newer_one_is_seen_to_hold_all_of_it(stock: Stock) -> None:
+    shop = stock.fresh(retention=BETWEEN | {"snapshots_within": "1d"})
     for clock in ("12:00:00", "13:00:00"):
         shop.call(clock, clock, day=NEXT)
         shop.recording(clock, day=NEXT)
         shop.backup(NEXT)
         ingest("shop")
-    taken = shop.frame(SNAPSHOTS).with_columns(pl.col("taken_at") - timedelta(days=10))
+    taken = shop.frame(SNAPSHOTS).with_columns(pl.col("taken_at") - timedelta(days=10))  # as if it were so long ago
     shop.catalog.write(SNAPSHOTS.name, "shop", "one", NEXT, taken)
-    return taken.sort("taken_at")["snapshot_id"].to_list()
-
-
-def test_a_snapshot_is_forgotten_when_a_newer_one_is_seen_to_hold_all_of_it(stock: Stock) -> None:
-    shop = stock.fresh(retention=BETWEEN | {"snapshots_within": "1d"})
-    *old, newest = old_snapshots(shop)
+    *old, newest = taken.sort("taken_at")["snapshot_id"]
     # The newest is told to hold what it does not: for its sake nothing may go.
     told = shop.frame(SNAPSHOT_FILES).filter(day=NEXT)
     shop.catalog.write(SNAPSHOT_FILES.name, "shop", "one", NEXT, told.with_columns(pl.col("size") + 1))
@@ -460,28 +455,3 @@ def test_a_snapshot_is_forgotten_when_a_newer_one_is_seen_to_hold_all_of_it(stoc
     assert set(shop.frame(SNAPSHOT_FILES)["snapshot_id"]) == {newest}
     assert ingest("shop")["snapshots"] == []
     assert reconcile("shop", since=DAY, day=NEXT)["open_critical"] == 0
-
-
-@pytest.mark.parametrize("at", ["flows.thinning.repoint", "flows.thinning.take_out", "flows.thinning.end"])
-def test_snapshots_that_were_half_forgotten_are_forgotten_and_told_of(
-    stock: Stock, monkeypatch: pytest.MonkeyPatch, at: str
-) -> None:
-    shop = stock.fresh(retention=BETWEEN | {"snapshots_within": "1d"})
-    *old, newest = old_snapshots(shop)
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(at, killed)
-        with pytest.raises(KeyboardInterrupt):
-            retain("shop")
-    assert shop.frame(REMOVALS).filter(what="snapshots").height == 1
-    assert newest in shop.frame(SNAPSHOTS)["snapshot_id"]
-    assert len(retain("shop")["protocols"]) == 1
-    told = shop.frame(REMOVALS).filter(what="snapshots")
-    assert (told["count"].to_list(), told["done_at"].null_count()) == ([len(old)], 0)
-    assert shop.frame(SNAPSHOTS)["snapshot_id"].to_list() == [newest]
-    assert set(shop.frame(SNAPSHOT_FILES)["snapshot_id"]) == {newest}
-    assert retain("shop")["snapshots"] == 0
-    assert ingest("shop")["snapshots"] == []
