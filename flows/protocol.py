@@ -94,13 +94,22 @@ def begin(centre: Centre, order: Order, entry: Entry) -> None:
 
 def end(centre: Centre, purpose: str, what: str, subject: str) -> None:
     """Write down that all of it is gone."""
+    _close(centre, purpose, what, subject)
+
+
+def leave(centre: Centre, purpose: str, what: str, subject: str) -> None:
+    """Write down that nothing of it is gone, and that it stays."""
+    _close(centre, purpose, what, subject, count=pl.lit(0, pl.Int64), bytes=pl.lit(0, pl.Int64), kept=pl.col("count"))
+
+
+def _close(centre: Centre, purpose: str, what: str, subject: str, **came_of_it: pl.Expr) -> None:
     is_it = pl.all_horizontal(
         pl.col("purpose") == purpose, pl.col("what") == what, pl.col("subject") == subject, pl.col("done_at").is_null()
     )
-    now = pl.lit(datetime.now(UTC), INSTANT)
+    values = {**came_of_it, "done_at": pl.lit(datetime.now(UTC), INSTANT)}
+    changed = [pl.when(is_it).then(value).otherwise(name).alias(name) for name, value in values.items()]
     for day in unfinished(centre, purpose).filter(is_it)["day"].unique():
-        rows = centre.read(REMOVALS, [day])
-        centre.write(REMOVALS, day, rows.with_columns(pl.when(is_it).then(now).otherwise("done_at").alias("done_at")))
+        centre.write(REMOVALS, day, centre.read(REMOVALS, [day]).with_columns(changed))
 
 
 def unfinished(centre: Centre, purpose: str) -> pl.DataFrame:

@@ -123,6 +123,7 @@ def _remove_days(centre: Centre, tools: Tools, as_of: date, done: dict[str, Any]
 
 def _remove_snapshots(centre: Centre, tools: Tools, as_of: date, done: dict[str, Any]) -> None:
     repository = load(RetainedRepository, f"{centre.business.business}--{centre.site}")
+    thinning.finish(centre)
     begun = unfinished(centre, "retention").filter(what="repository")["subject"]
     half_dropped = thinning.looked_at(centre, [int(year) for year in begun.unique()])
     for thing in [*half_dropped, *thinning.years_over(centre, tools.rules, as_of)]:

@@ -14,7 +14,7 @@ from blocks.retained_repository import RetainedRepository
 from flows.centre import Centre
 from flows.days import days_in
 from flows.expiry import Tools
-from flows.protocol import Entry, begin, digest_of, end
+from flows.protocol import Entry, begin, digest_of, end, leave, unfinished
 from reconcile import arrivals
 from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.retention import Retention, Thing, is_over, last_day, permit, verdict
@@ -66,11 +66,11 @@ def snapshots_of(centre: Centre, year: int) -> pl.DataFrame:
 def drop(centre: Centre, repository: RetainedRepository, tools: Tools, thing: Thing, today: date) -> None:
     """Drop the year's repository, and take its snapshots out of the catalog."""
     year = int(thing.subject)
-    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
+    allowed = permit("retention", centre.business.business, tools.rules, [thing], today)
     rows = snapshots_of(centre, year)
     told = digest_of(rows["snapshot_id"])
     begin(centre, tools.order, Entry("repository", thing.subject, 1, int(rows["bytes"].sum()), told))
-    repository.drop(year, leave)
+    repository.drop(year, allowed)
     take_out(centre, rows["snapshot_id"].to_list())
     end(centre, "retention", "repository", thing.subject)
     get_run_logger().info("%s: repository of %d dropped, with %d snapshots", centre.name, year, rows.height)
@@ -121,14 +121,32 @@ def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: i
     if not ids:
         return 0
     thing = Thing("snapshots", centre.site, str(year), date(year, 12, 31))
-    leave = permit("retention", centre.business.business, tools.rules, [thing], today)
-    begin(centre, tools.order, Entry("snapshots", str(year), len(ids), 0, digest_of(ids)))
+    allowed = permit("retention", centre.business.business, tools.rules, [thing], today)
+    for one in ids:
+        begin(centre, tools.order, Entry("snapshots", f"{year}/{one}", 1, 0, digest_of([one])))
     repoint(centre, where.filter(pl.col("snapshot_id").is_in(ids)))
-    repository.forget(year, ids, leave)
-    take_out(centre, ids)
-    end(centre, "retention", "snapshots", str(year))
+    repository.forget(year, ids, allowed)
+    strike(centre, year, ids)
     get_run_logger().info("%s: %d snapshots of %d forgotten", centre.name, len(ids), year)
     return len(ids)
+
+
+def strike(centre: Centre, year: int, snapshot_ids: list[str]) -> None:
+    """Take these snapshots, which are forgotten, out of the catalog's list, and tell that it is done."""
+    take_out(centre, snapshot_ids)
+    for one in snapshot_ids:
+        end(centre, "retention", "snapshots", f"{year}/{one}")
+
+
+def finish(centre: Centre) -> None:
+    """Finish what a killed run has begun to forget: strike what is gone, and begin anew with what is not."""
+    for subject in unfinished(centre, "retention").filter(what="snapshots")["subject"]:
+        year, _, snapshot_id = subject.partition("/")
+        if snapshot_id in centre.repository.marks(int(year)):
+            leave(centre, "retention", "snapshots", subject)
+        # A snapshot that recordings are told to be in was not forgotten, but lost.
+        elif _files_of(centre, [snapshot_id]).is_empty():
+            strike(centre, int(year), [snapshot_id])
 
 
 def unproved(centre: Centre, year: int, where: pl.DataFrame) -> set[str]:

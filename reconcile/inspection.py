@@ -209,7 +209,7 @@ def _clocks(whose: Whose, offsets: pl.DataFrame) -> Item:
         return Item("clocks", "unknown", "inspect_clocks_none")
     site, offset = offsets.sort(pl.col("offset_seconds").abs()).row(-1)[:2]
     places = {
-        "where": dict(whose.sites).get(site, site), "offset": f"{offset:+.1f}",
+        "where": dict(whose.sites).get(site, site), "offset": f"{offset:+z.1f}",
         "limit": f"{whose.clock_skew_limit_seconds:.0f}",
     }  # fmt: skip
     is_good = abs(offset) <= whose.clock_skew_limit_seconds
