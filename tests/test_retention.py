@@ -485,7 +485,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(name, marks=() if name in ("amid restic", "before the end") else pytest.mark.long)
+        for name in PLACES
+    ],
+)
 def test_what_a_killed_run_has_begun_to_forget_the_next_finishes_and_tells(
     stock: Stock, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
