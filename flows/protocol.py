@@ -6,7 +6,7 @@ A row is begun before anything of it goes and done when all of it is gone, so th
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -78,33 +78,41 @@ def signer_of(business: str) -> Signer:
         ) from None
 
 
-def begin(centre: Centre, order: Order, entry: Entry) -> None:
+def begin(centre: Centre, order: Order, *entries: Entry) -> None:
     """Write down what is about to go; what is begun already and not done stays as it was begun."""
-    if unfinished(centre, order.purpose).filter(what=entry.what, subject=entry.subject).height:
-        return
-    row = {
-        "business": centre.business.business, "site": centre.site, "day": order.day, "removal_id": order.removal_id,
-        "purpose": order.purpose, "what": entry.what, "subject": entry.subject, "count": entry.count,
-        "bytes": entry.bytes, "digest": entry.digest, "kept": entry.kept, "author": order.author,
-        "reason": order.reason, "begun_at": datetime.now(UTC), "done_at": None,
-    }  # fmt: skip
-    known = centre.read(REMOVALS, [order.day])
-    centre.write(REMOVALS, order.day, pl.concat([known, pl.DataFrame([row], schema=REMOVALS.schema)]))
+    begun = set(unfinished(centre, order.purpose).select("what", "subject").iter_rows())
+    rows = [
+        {
+            "business": centre.business.business, "site": centre.site, "day": order.day,
+            "removal_id": order.removal_id, "purpose": order.purpose, "what": entry.what, "subject": entry.subject,
+            "count": entry.count, "bytes": entry.bytes, "digest": entry.digest, "kept": entry.kept,
+            "author": order.author, "reason": order.reason, "begun_at": datetime.now(UTC), "done_at": None,
+        }
+        for entry in entries
+        if (entry.what, entry.subject) not in begun
+    ]  # fmt: skip
+    if rows:
+        known = centre.read(REMOVALS, [order.day])
+        centre.write(REMOVALS, order.day, pl.concat([known, pl.DataFrame(rows, schema=REMOVALS.schema)]))
 
 
-def end(centre: Centre, purpose: str, what: str, subject: str) -> None:
-    """Write down that all of it is gone."""
-    _close(centre, purpose, what, subject)
+def end(centre: Centre, purpose: str, what: str, *subjects: str) -> None:
+    """Write down that all of these is gone."""
+    _close(centre, purpose, what, subjects)
 
 
-def leave(centre: Centre, purpose: str, what: str, subject: str) -> None:
-    """Write down that nothing of it is gone, and that it stays."""
-    _close(centre, purpose, what, subject, count=pl.lit(0, pl.Int64), bytes=pl.lit(0, pl.Int64), kept=pl.col("count"))
+def spare(centre: Centre, purpose: str, what: str, *subjects: str) -> None:
+    """Write down that nothing of these is gone, and that they stay."""
+    none = {"count": pl.lit(0, pl.Int64), "bytes": pl.lit(0, pl.Int64), "digest": pl.lit(digest_of([]))}
+    _close(centre, purpose, what, subjects, **none, kept=pl.col("count"))
 
 
-def _close(centre: Centre, purpose: str, what: str, subject: str, **came_of_it: pl.Expr) -> None:
+def _close(centre: Centre, purpose: str, what: str, subjects: Collection[str], **came_of_it: pl.Expr) -> None:
     is_it = pl.all_horizontal(
-        pl.col("purpose") == purpose, pl.col("what") == what, pl.col("subject") == subject, pl.col("done_at").is_null()
+        pl.col("purpose") == purpose,
+        pl.col("what") == what,
+        pl.col("subject").is_in(list(subjects)),
+        pl.col("done_at").is_null(),
     )
     values = {**came_of_it, "done_at": pl.lit(datetime.now(UTC), INSTANT)}
     changed = [pl.when(is_it).then(value).otherwise(name).alias(name) for name, value in values.items()]

@@ -136,6 +136,7 @@ def _remove_snapshots(centre: Centre, tools: Tools, as_of: date, done: dict[str,
         done["repositories"].append(f"{centre.site}: {thing.subject}")
     for year in centre.repository.years():
         done["snapshots"] += thinning.forget(centre, repository, tools, year, as_of)
+    thinning.spare_the_rest(centre)
 
 
 def preview(business: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from blocks.retained_repository import RetainedRepository
 from flows.centre import Centre
 from flows.days import days_in
 from flows.expiry import Tools
-from flows.protocol import Entry, begin, digest_of, end, leave, unfinished
+from flows.protocol import Entry, begin, digest_of, end, spare, unfinished
 from reconcile import arrivals
 from reconcile.frames import GONE, HELD, RESTORED, SNAPSHOT_FILES, SNAPSHOTS
 from reconcile.retention import Retention, Thing, is_over, last_day, permit, verdict
@@ -88,18 +88,20 @@ def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[s
     """The snapshots of the year's repository that may be forgotten, because others hold all that they hold.
 
     None before the floor of all that it covers is over, and none of a year in which something is held: that a newer
-    snapshot has a recording, too, is known from the catalog alone.
+    snapshot has a recording, too, is known from the catalog alone. None either where a listed one is lost.
     """
     if rules.snapshots_within is None or _looked_at(centre, year).held:
         return []
     known, there = snapshots_of(centre, year), centre.repository.marks(year)
-    rows = known.filter(pl.col("snapshot_id").is_in(list(there)))
+    # Pruning would take away what is left of a snapshot that is lost.
+    if not set(known["snapshot_id"]) <= there:
+        return []
     floor = rules.longest().floor
-    over = {row["snapshot_id"] for row in rows.iter_rows(named=True) if is_over(row["day"], floor, today)}
+    over = {row["snapshot_id"] for row in known.iter_rows(named=True) if is_over(row["day"], floor, today)}
     zone = centre.rules.time_zone
-    old = forgettable(rows, [], rules.snapshots_within, today, zone)
-    alone = holders(_files_of(centre, old), _gone(centre), rows)["holder"].to_list() if old else []
-    return [one for one in forgettable(rows, alone, rules.snapshots_within, today, zone) if one in over]
+    old = forgettable(known, [], rules.snapshots_within, today, zone)
+    alone = holders(_files_of(centre, old), _gone(centre), known)["holder"].to_list() if old else []
+    return [one for one in forgettable(known, alone, rules.snapshots_within, today, zone) if one in over]
 
 
 def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: int, today: date) -> int:
@@ -122,31 +124,51 @@ def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: i
         return 0
     thing = Thing("snapshots", centre.site, str(year), date(year, 12, 31))
     allowed = permit("retention", centre.business.business, tools.rules, [thing], today)
-    for one in ids:
-        begin(centre, tools.order, Entry("snapshots", f"{year}/{one}", 1, 0, digest_of([one])))
+    # First the catalog: of what is begun, no recording is told to be in it.
     repoint(centre, where.filter(pl.col("snapshot_id").is_in(ids)))
+    begin(centre, tools.order, *(Entry("snapshots", f"{year}/{one}", 1, 0, digest_of([one])) for one in ids))
     repository.forget(year, ids, allowed)
-    strike(centre, year, ids)
+    take_out(centre, ids)
+    end(centre, "retention", "snapshots", *(f"{year}/{one}" for one in ids))
     get_run_logger().info("%s: %d snapshots of %d forgotten", centre.name, len(ids), year)
     return len(ids)
 
 
-def strike(centre: Centre, year: int, snapshot_ids: list[str]) -> None:
-    """Take these snapshots, which are forgotten, out of the catalog's list, and tell that it is done."""
-    take_out(centre, snapshot_ids)
-    for one in snapshot_ids:
-        end(centre, "retention", "snapshots", f"{year}/{one}")
-
-
 def finish(centre: Centre) -> None:
-    """Finish what a killed run has begun to forget: strike what is gone, and begin anew with what is not."""
-    for subject in unfinished(centre, "retention").filter(what="snapshots")["subject"]:
-        year, _, snapshot_id = subject.partition("/")
-        if snapshot_id in centre.repository.marks(int(year)):
-            leave(centre, "retention", "snapshots", subject)
-        # A snapshot that recordings are told to be in was not forgotten, but lost.
-        elif _files_of(centre, [snapshot_id]).is_empty():
-            strike(centre, int(year), [snapshot_id])
+    """Take out of the catalog's list what a killed run has forgotten of the repositories, and tell that it is done."""
+    begun = begun_snapshots(centre)
+    there = set().union(*(centre.repository.marks(year) for year in begun["year"].unique()))
+    gone = begun.filter(~pl.col("snapshot_id").is_in(list(there)))
+    # A snapshot that recordings are told to be in was not forgotten, but lost; and a repository may be elsewhere.
+    named = _files_of(centre, gone["snapshot_id"].to_list())["snapshot_id"] if gone.height else gone["snapshot_id"]
+    absent = [
+        year
+        for year in gone["year"].unique()
+        if year not in centre.repository.years() and snapshots_of(centre, year).height
+    ]
+    gone = gone.filter(~pl.col("snapshot_id").is_in(named.implode()), ~pl.col("year").is_in(absent))
+    if gone.height:
+        take_out(centre, gone["snapshot_id"].to_list())
+        end(centre, "retention", "snapshots", *gone["subject"])
+        get_run_logger().info("%s: %d snapshots were forgotten by a run that was killed", centre.name, gone.height)
+
+
+def spare_the_rest(centre: Centre) -> None:
+    """Tell of snapshots that a killed run has begun to forget, and nobody any more, that they stay."""
+    begun = begun_snapshots(centre)
+    there = set().union(*(centre.repository.marks(year) for year in begun["year"].unique()))
+    spare(centre, "retention", "snapshots", *begun.filter(pl.col("snapshot_id").is_in(list(there)))["subject"])
+
+
+def begun_snapshots(centre: Centre) -> pl.DataFrame:
+    """subject, year and snapshot_id of what was begun to be forgotten, and is not told to be done."""
+    begun = unfinished(centre, "retention").filter(what="snapshots")
+    parts = pl.col("subject").str.splitn("/", 2)
+    return begun.select(
+        "subject",
+        parts.struct.field("field_0").cast(pl.Int32).alias("year"),
+        parts.struct.field("field_1").fill_null("").alias("snapshot_id"),
+    )
 
 
 def unproved(centre: Centre, year: int, where: pl.DataFrame) -> set[str]:
