@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from prefect.settings import (
     PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
@@ -33,6 +34,10 @@ from shop import Shop
 from blocks.elastic import ElasticIndex
 from deploy.servers.elasticsearch import Elasticsearch
 from deploy.servers.sftp import Sftp
+
+# No test is timed: on a busy machine the same example takes ten times as long.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_xdist_auto_num_workers() -> int:

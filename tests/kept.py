@@ -1,6 +1,7 @@
 """A shop of the tests whose things have been kept for a while: calls with notes, recordings, and a key that signs."""
 
 import sqlite3
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -62,10 +63,11 @@ def stocked(folder: Path) -> KeptShop:
 
 
 class Stock:
-    """A stocked shop, and beside its folder a copy of it from which every test starts."""
+    """A stocked shop (to which `more` was done), and beside its folder a copy of it from which every test starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Callable[[KeptShop], object] = lambda _shop: None) -> None:
         self.shop = stocked(folder / "shop")
+        more(self.shop)
         copytree(self.shop.folder, folder / "copy", symlinks=True)
 
     def fresh(self, **settings: Any) -> KeptShop:

@@ -254,7 +254,7 @@ def versions(given_ages: dict[str, int]) -> pl.DataFrame:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VERSIONS, VERSIONS)
 def test_taking_the_same_in_twice_gives_the_same_partition(known: dict[str, int], arrived: dict[str, int]) -> None:
     once = arrivals.newest_versions(versions(known), versions(arrived))
@@ -264,7 +264,7 @@ def test_taking_the_same_in_twice_gives_the_same_partition(known: dict[str, int]
     assert once.equals(versions(dict(sorted(expected.items()))))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VERSIONS, VERSIONS)
 def test_what_was_restored_is_wanted_no_more_whatever_was_there(before: dict[str, int], now: dict[str, int]) -> None:
     files, there = versions(now), restored(versions(before))

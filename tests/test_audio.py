@@ -162,14 +162,14 @@ def fits(found: AudioHeader) -> bool:
 GOOD = wave(form(IMA, 4, block=256, more=struct.pack("<HH", 2, 505)), chunk(b"fact", b"\1\2\3\4"), data(64))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_without_an_error(content: bytes) -> None:
     assert fits(header(content))
     assert fits(header(b"RIFF\0\0\0\0WAVE" + content))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.integers(12, len(GOOD) - 1), st.integers(0, 255), max_size=8), st.integers(0, len(GOOD)))
 def test_a_spoilt_header_is_read_without_an_error(spoilt: dict[int, int], end: int) -> None:
     content = bytearray(GOOD)

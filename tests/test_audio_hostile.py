@@ -268,7 +268,7 @@ def fits(header: AudioHeader) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.binary(min_size=14, max_size=60), st.integers(0, UNKNOWN), st.integers(0, UNKNOWN), st.integers(0, (1 << 64) - 1)
 )
@@ -282,7 +282,7 @@ def test_whatever_a_format_and_its_sizes_say_the_answer_fits(fmt: bytes, samples
 WHOLE = [*ENCODINGS, wave(ds64(8000), MULAW, data(8000, UNKNOWN), kind=b"RF64")]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(WHOLE), st.data())
 def test_a_wave_cut_anywhere_is_never_longer_and_never_said_to_be_whole(content: bytes, choice: st.DataObject) -> None:
     # A byte that only pads a chunk of odd length is no part of the sound.
@@ -294,7 +294,7 @@ def test_a_wave_cut_anywhere_is_never_longer_and_never_said_to_be_whole(content:
     assert (header.duration_ms or 0) <= (read(content).duration_ms or 0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(WHOLE), st.dictionaries(st.integers(0, 99), st.integers(1, 255), min_size=1, max_size=6))
 def test_a_wave_with_broken_bytes_is_something_or_undecodable(content: bytes, flips: dict[int, int]) -> None:
     broken = bytearray(content)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.catalog import Catalog
@@ -218,7 +218,6 @@ def test_a_writer_that_is_killed_leaves_the_old_partition_or_the_new_one(tmp_pat
     assert not part.exists()
 
 
-@settings(deadline=None)  # the first example pays for what Polars sets up
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=5), max_size=20))
 def test_any_rows_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, call_ids: list[str]) -> None:
     catalog = Catalog(url=str(tmp_path_factory.mktemp("catalog")))

@@ -185,7 +185,7 @@ FILES = [recording(f"{n}.wav") for n in range(1, 4)]
 WRITTEN = [note(f"c{n}", f"{hour}:00:00", f"n{n} {hour}") for n in (1, 2) for hour in (10, 11)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(ROWS), st.permutations(FILES), st.permutations(WRITTEN))
 def test_documents_are_the_same_whatever_the_order_of_the_rows(
     rows: list[Row], files: list[Row], written: list[Row]

@@ -105,7 +105,7 @@ QUERIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=QUERIES)
 def test_any_search_finds_the_same_documents_in_the_same_order(
     both: tuple[ElasticIndex, CatalogIndex], query: CallQuery

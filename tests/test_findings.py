@@ -323,7 +323,7 @@ STATES = {
 }  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(st.sampled_from(sorted(FAULTS))), st.sampled_from(sorted(STATES)), st.booleans(), st.booleans())
 def test_of_all_that_is_wrong_with_a_recording_the_first_kind_alone_is_told(
     faults: set[str], state: str, called: bool, too_long: bool
@@ -388,7 +388,7 @@ EVERY_CAUSE_FILES = [
 ]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.permutations(EVERY_CAUSE_ROWS), st.permutations(EVERY_CAUSE_FILES), st.integers(0, 400))
 def test_findings_are_the_same_whatever_the_order_of_rows_and_the_day(
     rows: list[Row], files: list[Row], days: int

@@ -64,7 +64,7 @@ clocks = st.integers(0, 24 * 60 - 1)
 hours = st.builds(Hours, days=st.lists(st.sampled_from(WEEK), min_size=1, max_size=3), start=clocks, end=clocks)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(hours, max_size=3), st.integers(0, 7 * 24 * 60))
 def test_nothing_changes_until_it_is_told_to(found: list[Hours], minute: int) -> None:
     timetable = Timetable(backup_hours=found)

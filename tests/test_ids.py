@@ -32,7 +32,7 @@ def test_no_rows_give_no_ids() -> None:
     assert stable_ids(("b", "s"), [pl.Series([], dtype=pl.String)]).dtype == pl.String
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8))
 def test_many_ids_at_once_are_those_one_by_one_and_differ_where_the_parts_do(rows: list[tuple[str, str]]) -> None:
     columns = [pl.Series([row[place] for row in rows], dtype=pl.String) for place in (0, 1)]

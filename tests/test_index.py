@@ -305,7 +305,7 @@ def test_links_name_every_recording_and_the_calls_without(index: AnyIndex) -> No
 STARTS = st.one_of(st.none(), st.integers(-3, 3).map(lambda seconds: NOON + timedelta(seconds=seconds)))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STARTS, min_size=1, max_size=25), st.integers(1, 9), st.sampled_from([None, True, False]))
 def test_pages_together_are_one_big_page(
     index: AnyIndex, starts: list[datetime | None], limit: int, has_recording: bool | None
@@ -326,7 +326,6 @@ def test_pages_together_are_one_big_page(
     assert {(page.total, page.exact) for page in pages} == {(whole.calls.height, True)}
 
 
-@settings(deadline=None)  # the first example pays for what Polars sets up
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(-14 * 60, 36 * 60)), max_size=30, unique=True),
     st.integers(1, 10),

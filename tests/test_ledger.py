@@ -52,7 +52,7 @@ def test_a_look_at_an_earlier_day_never_moves_the_last_one_back() -> None:
 names = st.sets(st.sampled_from("abcdef"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(names, names)
 def test_the_same_look_twice_is_as_good_as_once_and_loses_nothing(before: set[str], now: set[str]) -> None:
     known = findings(*(seen(name, DAY) for name in sorted(before)))
@@ -131,7 +131,7 @@ def test_a_ledger_without_the_frames_columns_is_refused() -> None:
 looks = st.lists(st.tuples(st.integers(0, 9), names), min_size=1, max_size=5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(looks, st.sets(st.sampled_from("abc")))
 def test_over_many_looks_ids_stay_and_days_only_widen(days: list[tuple[int, set[str]]], waived: set[str]) -> None:
     ledger = findings(*(finding(name, status="waived") for name in sorted(waived)))

@@ -543,7 +543,7 @@ SOME_FILES = st.lists(
     max_size=8,
     unique_by=lambda row: row["recording_id"],
 )
-modestly = settings(max_examples=30, deadline=None)
+modestly = settings(max_examples=30)
 
 
 def same_line(row: Row, file: Row) -> bool:

@@ -76,7 +76,7 @@ def test_each_prefix_is_taken_off_once() -> None:
     assert normal("868613800000000") == "8613800000000"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True), st.sampled_from(["", "0", "86", "+86", "0086", "+86 "]))
 def test_a_mobile_number_is_itself_after_any_prefix(number: str, prefix: str) -> None:
     assert normal(prefix + number) == number

@@ -14,7 +14,7 @@ PIECES = [b"%", b"%2", b"25", b"e9", b"E9", b"\xe9", b"\xc3\xa9", b"\n", b"/", b
 TRICKS = st.lists(st.sampled_from(PIECES)).map(b"".join)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(TRICKS, max_size=20, unique=True))
 @example([b"%E9", b"\xe9", b"\xc3\xa9", b"%25E9", b"%e9", b"\xed\xb3\xa9", bytes(range(1, 256))])
 def test_names_that_look_like_escapes_come_back_and_differ(paths: list[bytes]) -> None:
@@ -24,7 +24,7 @@ def test_names_that_look_like_escapes_come_back_and_differ(paths: list[bytes]) -
     assert not [char for text in texts for char in text if char < " " or char == "\x7f"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(TRICKS)
 def test_a_path_leads_below_its_root_or_nowhere(raw: bytes) -> None:
     text = escape_path(raw)

@@ -399,7 +399,7 @@ def test_no_telephone_number_stands_whole_in_anything_people_read(number: str) -
         assert kept in text
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from("0123456789_-./ xé录\n*+"), max_size=40))
 def test_masking_twice_is_masking_once_and_changes_only_digits(text: str) -> None:
     hidden = masked(text)
@@ -421,7 +421,7 @@ def test_no_column_of_a_csv_holds_what_a_spreadsheet_runs(attack: str) -> None:
     assert f"a {attack}" in harmless
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from("=+-@\t\r\"',;x"), st.text(max_size=30))
 def test_a_csv_gives_back_every_text_and_no_formula(first: str, rest: str) -> None:
     text = first + rest.replace("\0", "")
@@ -494,7 +494,7 @@ def test_what_others_wrote_is_text_in_a_page_and_never_markup(text: str) -> None
     assert page.values("onclick") == harmless.values("onclick")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.text(st.sampled_from("<>&\"'/_=- ;{}%#x!`\\录\u2028"), min_size=1, max_size=20))
 def test_no_text_becomes_markup(text: str) -> None:
     page, harmless = Page(render_page(with_words(f"|{text}|"), "en")), Page(render_page(with_words("word"), "en"))

@@ -254,7 +254,7 @@ def test_the_recording_of_the_documentation_is_there(sample: Sample) -> None:
 
 
 @given(calls=st.integers(50, 400), seed=st.integers(0, 2**63))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_kind_is_planted_and_each_victim_has_one_fault(calls: int, seed: int) -> None:
     planned = plan.__wrapped__(calls, seed)
     assert {planted.kind for planted in planned.planted} == KINDS

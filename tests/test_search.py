@@ -63,7 +63,7 @@ WRITTEN = st.tuples(
 RULES = st.lists(st.sampled_from([NumberRules(), NINE, GERMAN]), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(WRITTEN, RULES)
 def test_a_number_typed_as_it_is_written_is_found_in_every_business(
     written: tuple[str, str, str], rules: list[NumberRules]

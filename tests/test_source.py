@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.datapackage import PACKAGE_SCHEMA, Resource, read_datapackage, write_datapackage
@@ -85,7 +85,6 @@ def test_instants_as_parameters_are_compared_as_sqlite_writes_them(source: Sourc
     assert source.extract(SQL, bounds, tmp_path / "cdr.csv").rows == 2
 
 
-@settings(deadline=None)  # the first example pays for what Polars sets up
 @given(
     st.lists(
         st.tuples(

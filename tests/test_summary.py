@@ -245,7 +245,7 @@ AMOUNTS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(AMOUNTS)
 def test_every_call_has_one_coverage_and_file_types_add_up_to_the_summary(
     amounts: list[tuple[bool, bool, str, int]],

@@ -450,7 +450,7 @@ SOME_FILES = st.lists(
     max_size=6,
     unique_by=lambda row: row["recording_id"],
 )
-modestly = settings(max_examples=30, deadline=None)
+modestly = settings(max_examples=30)
 
 
 @modestly

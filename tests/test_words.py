@@ -88,7 +88,7 @@ def test_words_are_found_whole_and_chinese_as_a_phrase(text: str, wanted: str, i
     assert holds(text, wanted) is is_found
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from('明天下午ab1 ，-\n"\\ＡÄ'), max_size=20), st.data())
 def test_whatever_stands_in_a_note_is_found_by_itself_and_by_its_chinese_parts(text: str, data: st.DataObject) -> None:
     if phrases(text):
