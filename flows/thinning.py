@@ -136,9 +136,7 @@ def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: i
 
 def finish(centre: Centre) -> None:
     """Take out of the catalog's list what a killed run has forgotten of the repositories, and tell that it is done."""
-    begun = begun_snapshots(centre)
-    there = set().union(*(centre.repository.marks(year) for year in begun["year"].unique()))
-    gone = begun.filter(~pl.col("snapshot_id").is_in(list(there)))
+    gone = begun_snapshots(centre).filter(~pl.col("is_there"))
     # A snapshot that recordings are told to be in was not forgotten, but lost; and a repository may be elsewhere.
     named = _files_of(centre, gone["snapshot_id"].to_list())["snapshot_id"] if gone.height else gone["snapshot_id"]
     absent = [
@@ -154,21 +152,27 @@ def finish(centre: Centre) -> None:
 
 
 def spare_the_rest(centre: Centre) -> None:
-    """Tell of snapshots that a killed run has begun to forget, and nobody any more, that they stay."""
-    begun = begun_snapshots(centre)
-    there = set().union(*(centre.repository.marks(year) for year in begun["year"].unique()))
-    spare(centre, "retention", "snapshots", *begun.filter(pl.col("snapshot_id").is_in(list(there)))["subject"])
+    """Tell that snapshots stay which a killed run has begun to forget, and which are not to be forgotten any more."""
+    spare(centre, "retention", "snapshots", *begun_snapshots(centre).filter("is_there")["subject"])
 
 
 def begun_snapshots(centre: Centre) -> pl.DataFrame:
-    """subject, year and snapshot_id of what was begun to be forgotten, and is not told to be done."""
-    begun = unfinished(centre, "retention").filter(what="snapshots")
+    """The snapshots that were begun to be forgotten, and of which it is not told that it is done.
+
+    subject (String), year (Int32), snapshot_id (String), and is_there (Boolean): whether the year's repository has it.
+    """
     parts = pl.col("subject").str.splitn("/", 2)
-    return begun.select(
-        "subject",
-        parts.struct.field("field_0").cast(pl.Int32).alias("year"),
-        parts.struct.field("field_1").fill_null("").alias("snapshot_id"),
+    begun = (
+        unfinished(centre, "retention")
+        .filter(what="snapshots")
+        .select(
+            "subject",
+            parts.struct.field("field_0").cast(pl.Int32).alias("year"),
+            parts.struct.field("field_1").fill_null("").alias("snapshot_id"),
+        )
     )
+    there = [one for year in begun["year"].unique() for one in centre.repository.marks(year)]
+    return begun.with_columns(pl.col("snapshot_id").is_in(there).alias("is_there"))
 
 
 def unproved(centre: Centre, year: int, where: pl.DataFrame) -> set[str]:
