@@ -10,6 +10,9 @@ DEMO_CALLS ?= 300
 SERVERS := .tools/servers.ready
 CLUSTER_DIR ?= .cluster
 
+# Images of Python for containers often forbid it; without it each of the many processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-long mutants lint format docs bench bench-engine bench-listen bench-latency bench-capacity tools servers cluster cluster-stop lock clean
 
 help:
