@@ -7,6 +7,7 @@
 import hashlib
 
 import polars as pl
+import polars_hash as plh
 
 
 def stable_id(*parts: str, digits: int = 32) -> str:
@@ -16,10 +17,6 @@ def stable_id(*parts: str, digits: int = 32) -> str:
 
 def stable_ids(prefix: tuple[str, ...], columns: list[pl.Series], digits: int = 32) -> pl.Series:
     """`stable_id` of the prefix and each row's values; the columns are non-null text of one length."""
-    start = hashlib.sha256("".join(f"{part}\0" for part in prefix).encode())
-    ids = []
-    for row in zip(*columns, strict=True):
-        digest = start.copy()
-        digest.update("\0".join(row).encode())
-        ids.append(digest.hexdigest()[:digits])
-    return pl.Series(ids, dtype=pl.String)
+    frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)])
+    parts = [*(pl.lit(part, pl.String) for part in prefix), *(pl.col(name) for name in frame.columns)]
+    return frame.select(plh.concat_str(parts, separator="\0").chash.sha2_256().str.head(digits).alias("")).to_series()

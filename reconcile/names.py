@@ -1,6 +1,7 @@
 """What a recording's path says: templates compiled once to regular expressions, read for all paths at once."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -29,17 +30,20 @@ _FIELD = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 # One of each line must be in a start: it names a day and a minute, or an instant.
 _NEEDED = (("Y", "y", "s"), ("m", "b", "j", "s"), ("d", "j", "s"), ("H", "s"), ("M", "s"))
 _FRACTION = "%f"
+_OF_FOLDERS = frozenset({"year", "month", "day"})
 
 
 @dataclass(frozen=True)
 class Template:
     """A compiled template: the pattern a whole path must fit, the format of its start, the fields it gives.
 
-    A fraction of a second is the field `fraction`, and not in the format.
+    A fraction of a second is the field `fraction`, and not in the format. `folders` is the same pattern with the groups
+    of the folders' day alone; where there is a start, `pattern` lacks them.
     """
 
     text: str
     pattern: str
+    folders: str
     start_format: str | None
     fields: frozenset[str]
 
@@ -63,7 +67,17 @@ def compile_template(text: str) -> Template:
         seen.add(name)
         last = found.end()
     pattern += _literal(text, text[last:])
-    return Template(text, f"^{pattern}$", start_format, frozenset(seen - {"any"}))
+    fields = seen - {"any"}
+    folders = _without(pattern, fields - _OF_FOLDERS)
+    # Every group takes time, and a start tells the day.
+    pattern = _without(pattern, _OF_FOLDERS) if start_format else pattern
+    return Template(text, f"^{pattern}$", f"^{folders}$", start_format, frozenset(fields))
+
+
+def _without(pattern: str, groups: Iterable[str]) -> str:
+    for name in groups:
+        pattern = pattern.replace(f"(?P<{name}>", "(?:")
+    return pattern
 
 
 def _literal(template: str, text: str) -> str:
@@ -148,7 +162,8 @@ def _fits(template: Template, place: int) -> pl.Expr:
     """Whether the template fits: no field of a template is optional, so one of them tells."""
     if not template.fields:
         return pl.col("path").str.contains(template.pattern)
-    return pl.col(f"groups_{place}").struct.field(min(template.fields)).is_not_null()
+    given = template.fields - _OF_FOLDERS if template.start_format else template.fields
+    return pl.col(f"groups_{place}").struct.field(min(given)).is_not_null()
 
 
 def _reading(template: Template, place: int, time_zone: str) -> dict[str, pl.Expr]:
@@ -160,16 +175,18 @@ def _reading(template: Template, place: int, time_zone: str) -> dict[str, pl.Exp
         return pl.col(f"groups_{place}").struct.field(name)
 
     local, started_at = _instant(template, group("start"), group("fraction"), time_zone)
+    by_start = (started_at.dt.convert_time_zone(time_zone) if _is_unix(template) else local).dt.date()
     by_folder = pl.lit(None, pl.Date)
-    if {"year", "month", "day"} <= template.fields:
-        text = pl.concat_str([group("year"), group("month"), group("day")], separator="-")
+    if template.fields >= _OF_FOLDERS:
+        folders = pl.when(local.is_null()).then(pl.col("path")).str.extract_groups(template.folders).struct
+        text = pl.concat_str([folders.field(name) for name in ("year", "month", "day")], separator="-")
         by_folder = pl.coalesce(text.str.to_date("%Y-%m-%d", strict=False), text.str.to_date("%Y-%b-%d", strict=False))
     return {
         "extension": group("extension"),
         "number": group("number"),
         "call_id": group("call_id"),
         "started_at": started_at,
-        "day": pl.coalesce(started_at.dt.convert_time_zone(time_zone).dt.date(), local.dt.date(), by_folder),
+        "day": pl.coalesce(by_start, by_folder),
     }
 
 
@@ -180,6 +197,11 @@ def _instant(template: Template, start: pl.Expr, fraction: pl.Expr, time_zone: s
     local = start.str.to_datetime(template.start_format, time_unit="us", strict=False)
     if "fraction" in template.fields:
         local += pl.duration(microseconds=fraction.str.pad_end(6, "0").str.head(6).cast(pl.Int64))
-    zone = "UTC" if "%s" in template.start_format else time_zone
+    zone = "UTC" if _is_unix(template) else time_zone
     started_at = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return local, started_at.dt.convert_time_zone("UTC")
+
+
+def _is_unix(template: Template) -> bool:
+    """Whether its start counts seconds since 1970, so that no zone has a word in it."""
+    return template.start_format is not None and "%s" in template.start_format

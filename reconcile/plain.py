@@ -32,16 +32,17 @@ def split_plain(calls: pl.DataFrame, files: pl.DataFrame, rules: MatchingRules) 
     names_none = calls["recording_path"].null_count() == calls.height
     if rules.order[0] != "path" or by is None or names_none:
         return Split(calls.clear(), files.clear(), calls, files)
-    named = calls.select(
+    naming = calls.lazy().select(
         _hash("site", "recording_path").alias("path"),
         _once("site", "dataset", "call_id").alias("once"),
     )
-    named = named.with_row_index("leg").filter(pl.col("once") & pl.col("path").is_unique()).drop_nulls("path")
-    held = files.select(
+    naming = naming.with_row_index("leg").filter(pl.col("once") & pl.col("path").is_unique()).drop_nulls("path")
+    holding = files.lazy().select(
         _hash("site", "path").alias("path"),
         (_once("business", "site", "sha256") | pl.col("sha256").is_null()).alias("once"),
     )
-    held = held.with_row_index("file").filter(pl.col("once") & pl.col("path").is_unique())
+    holding = holding.with_row_index("file").filter(pl.col("once") & pl.col("path").is_unique())
+    named, held = pl.collect_all([naming, holding])
     # In the order of the calls: what lies side by side in memory is fetched sooner.
     pairs = named.join(held, on="path", how="inner", maintain_order="left").select("leg", "file")
     same = [calls[mine][pairs["leg"]] == files[theirs][pairs["file"]] for mine, theirs in _SAME]

@@ -115,6 +115,12 @@ def test_the_start_gives_the_day_before_the_folders_do() -> None:
     assert said("2021/02/01/20210131235959.wav", template) == {"started_at": at("23:59:59"), "day": DAY}
 
 
+def test_where_the_start_is_no_time_the_folders_give_the_day() -> None:
+    template = "{year}/{month}/{day}/{extension}_{start:%Y%m%d%H%M%S}.wav"
+    assert said("2021/01/31/2049_20211331114129.wav", template) == {"extension": "2049", "day": DAY}
+    assert said("2021/01/31/2049_20210131114129.wav", template)["started_at"] == at("11:41:29")
+
+
 def test_the_day_is_that_of_the_zone_on_both_sides_of_midnight() -> None:
     template = "{start:%Y%m%d%H%M%S}.wav"
     assert said("20210131000000.wav", template) == {
