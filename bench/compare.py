@@ -2,22 +2,19 @@
 
 Run by `make bench-engine`. The row names its recording's path; or the file's name gives the call's id; or it gives
 extension, number and start, by a clock that is 3 s ahead. 0.5 % have a fault, as in `engine_data.py`. Each run is a
-process of its own, its tables printed, and nobody looks at it meanwhile: to ask Linux for its memory again and again
-makes it a tenth slower. A table of medians: seconds, those of CPU, MiB; then one line of JSON: seconds.
+process of its own, its tables printed; a table of medians: seconds, those of CPU, MiB; then one line of JSON: seconds.
 """
 
 import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from engine import Figures, medians, told
+from engine import Figures, measured, medians, told
 from engine_data import FIRST_DAY, SITES, partition
 
 FOLDER = Path(__file__).resolve().parent.parent / ".bench" / "compare"
@@ -66,14 +63,7 @@ def run(folder: Path, way: str) -> Figures:
         PROGRAM, "compare", "--calls", folder / f"calls-{way}.csv", "--recordings", folder / "recordings.parquet",
         "--rules", folder / f"rules-{way}.yaml", "--map", MAP, "--out", out,
     ]  # fmt: skip
-    began = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command])
-    _, status, used = os.wait4(process.pid, 0)
-    spent = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 1:
-        sys.exit(f"{command}: exit code {process.returncode}, and not the 1 of findings")
-    return Figures(spent, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return measured([str(part) for part in command], good=1)
 
 
 def main() -> None:
