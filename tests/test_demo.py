@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import av
 import bagit
@@ -22,6 +23,8 @@ from shop import OF_RUNS
 from deploy.servers.prefect import Prefect
 from deploy.servers.process import remembered_port
 from reconcile.findings import KINDS
+from voxkeep import demo as demos
+from voxkeep.sample_faults import Fault
 
 
 class Demo(NamedTuple):
@@ -96,6 +99,24 @@ def test_status_tells_every_site_and_fits_80_columns(demo: Demo) -> None:
     assert all(site in ended.out for site in ("meituan/cq", "meituan/bj", "meituan/sz"))
     assert max(map(len, ended.out.splitlines())) <= 80
     assert json.loads(demo.program("status", "--json").out)
+
+
+def test_the_end_of_a_demo_over_servers_tells_where_they_are_and_what_its_commands_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    catalog = SimpleNamespace(url="s3://shop/catalog")
+    monkeypatch.setattr(demos, "places", lambda _settings: SimpleNamespace(catalog=catalog))
+    none: frozenset[Fault] = frozenset()
+    report, home = tmp_path / "reports" / "shop" / "2021-01-31" / "report.html", tmp_path / "home"
+    settings: Any = None
+    demos.show_demo(demos.Demo(none, none, True, 1.0, report, home, settings, "186"), tmp_path / "cluster")
+    said = [line for line in capsys.readouterr().out.splitlines() if ": " in line]
+    assert [line.split(maxsplit=1)[0] for line in said][-6:] == ["Data", "Parquet:", "Prefect's", "for", "find", "how"]
+    assert said[-3].endswith("set -a; . cluster/env; set +a")
+    assert said[-4].endswith(" http://127.0.0.1:4200")
+    assert said[-5].endswith(" s3://shop/catalog")
 
 
 def a_call(demo: Demo) -> dict[str, str]:

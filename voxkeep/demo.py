@@ -288,8 +288,8 @@ def _a_number(settings: Settings) -> str:
     return str(documents.filter(pl.col("recordings").list.len() > 0).sort("started_at")["callee"].drop_nulls().first())
 
 
-def show_demo(demo: Demo) -> None:
-    """The closing table, and where to look."""
+def show_demo(demo: Demo, cluster: Path | None = None) -> None:
+    """The closing table, and where to look; `cluster` is the folder of the servers it ran over, if it did."""
     counts = demo.counts()
     kinds = sorted({*counts["planted"], *counts["found"]})
     rows = [[kind, counts["planted"].get(kind, 0), counts["found"].get(kind, 0)] for kind in kinds]
@@ -298,20 +298,33 @@ def show_demo(demo: Demo) -> None:
         f"precision {counts['precision']:.3f}, recall {counts['recall']:.3f}, {counts['seconds']} s; "
         f"the late arrival {'resolved its finding' if demo.healed else 'did NOT resolve its finding'}\n"
     )
-    storage = Path(demo.settings.storage)
-    catalog = storage / "catalog"
     here = os.path.relpath(demo.home)
-    findings = os.path.relpath(catalog / "findings" / "**" / "*.parquet")
     lines = {
-        "report": demo.report,
-        "Data Docs": storage / "reports" / demo.settings.business / "data-docs" / "index.html",
-        "findings": demo.report.with_name("findings.xlsx"),
-        "Parquet": catalog,
-        "Polars": f"{beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
+        "report": os.path.relpath(demo.report),
+        "findings": os.path.relpath(demo.report.with_name("findings.xlsx")),
+        "Data Docs": os.path.relpath(demo.report.parents[1] / "data-docs" / "index.html"),
+        **(_on_servers(demo, cluster) if cluster else _in_folders(demo)),
         "find a call": f"{beside('voxkeep')} find {demo.a_number} --home {here}",
         "how things stand": f"{beside('voxkeep')} status --home {here}",
-        "Prefect's UI": f"PREFECT_HOME={here}/prefect {beside('prefect')} server start",
     }
     for name, where in lines.items():
-        shown = os.path.relpath(where) if isinstance(where, Path) else where
-        out.print(f"{name + ':':18}{shown}", markup=False, soft_wrap=True)
+        out.print(f"{name + ':':18}{where}", markup=False, soft_wrap=True)
+
+
+def _in_folders(demo: Demo) -> dict[str, str]:
+    catalog = Path(demo.settings.storage) / "catalog"
+    findings = os.path.relpath(catalog / "findings" / "**" / "*.parquet")
+    home = os.path.relpath(demo.home / "prefect")
+    return {
+        "Parquet": os.path.relpath(catalog),
+        "Polars": f"{beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
+        "Prefect's UI": f"PREFECT_HOME={home} {beside('prefect')} server start",
+    }
+
+
+def _on_servers(demo: Demo, cluster: Path) -> dict[str, str]:
+    return {
+        "Parquet": places(demo.settings).catalog.url,
+        "Prefect's UI": os.environ["PREFECT_API_URL"].removesuffix("/api"),
+        "for what follows": f"set -a; . {os.path.relpath(cluster)}/env; set +a",
+    }

@@ -215,7 +215,7 @@ def demo(
     if json:
         print_json(result.counts())
     else:
-        show_demo(result)
+        show_demo(result, cluster if profile is Profile.CLUSTER else None)
         from voxkeep.listening import demo_accounts, show_demo_accounts  # noqa: PLC0415
 
         show_demo_accounts(demo_accounts(result.home), result.home)
