@@ -97,6 +97,21 @@ def test_a_complete_comparison_exits_with_zero_and_fits_80_columns(tmp_path: Pat
     assert max(len(line) for line in ended.out.splitlines() if str(tmp_path) not in line) <= 80
 
 
+def test_where_the_rules_seem_to_be_the_wrong_ones_it_is_said(tmp_path: Path) -> None:
+    for n in range(3):
+        recording(tmp_path / "recordings" / f"2049_{n}.wav", seed=n)
+    (tmp_path / "calls.csv").write_text("id,start,billsec\n1,2021-01-31 09:00:00,2\n2,2021-01-31 10:00:00,2\n")
+    words = ("compare", "--calls", tmp_path / "calls.csv", "--recordings", tmp_path / "recordings", "--out")
+    by_preset = voxkeep(*words, tmp_path / "one", "--preset", "asterisk")
+    assert "no row of the calls could be read; line 1: " in by_preset.out
+    by_names = voxkeep(*words, tmp_path / "two", "--map", "call_id=id,started_at=start,talk_seconds=billsec")
+    assert "most recordings belong to no call" in by_names.out
+    (tmp_path / "rules.yaml").write_text('name_templates: ["{extension}_{call_id}.wav"]\n')
+    understood = voxkeep(*words, tmp_path / "three", "--rules", tmp_path / "rules.yaml")
+    assert "belong to no call" not in understood.out
+    assert "could be read" not in understood.out
+
+
 def test_the_same_comparison_again_gives_the_same_result(tmp_path: Path) -> None:
     names = [f"{n}.wav" for n in range(20)]
     for place, name in enumerate(names):

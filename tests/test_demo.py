@@ -132,6 +132,9 @@ def test_a_call_is_found_by_number_and_by_id_and_its_recording_is_the_sources(de
     by_id = json.loads(demo.program("find", "--call", call["call_id"], "--json").out)["calls"]
     assert {row["call_id"] for row in by_id} == {call["call_id"]}
     number = by_id[0]["callee"] or by_id[0]["caller"]
+    told = demo.program("find", number).out.splitlines()[-1]
+    assert told.startswith("hear one: ")
+    assert f"get CALL --out FILE --home {os.path.relpath(demo.folder / 'home')}" in told
     by_number = json.loads(demo.program("find", f"+86 {number}", "--with-recording", "--json").out)
     assert call["call_id"] in {row["call_id"] for row in by_number["calls"]}
     assert (by_number["total"], by_number["exact"]) == (len(by_number["calls"]), True)

@@ -1,5 +1,6 @@
 """`voxkeep compare`: the engine alone, on files that a user already has."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -37,12 +38,13 @@ COVERAGES = ("complete", "partial", "missing", "excluded")
 
 @dataclass(frozen=True)
 class Compared:
-    """What the comparison found: the trace, findings and summary, and where they were written."""
+    """What the comparison found: the trace, findings and summary, where they were written, and what may be amiss."""
 
     trace: pl.DataFrame
     findings: pl.DataFrame
     summary: pl.DataFrame
     out: Path
+    hints: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Any]:
         """The comparison as one plain object."""
@@ -126,7 +128,7 @@ def compare(calls: list[Path], recordings: Path, rules: Rules, target: Path) -> 
             extracts=extracts.lazy(),
             findings=findings.lazy(),
         )
-        compared = Compared(whole, findings, summary, target)
+        compared = Compared(whole, findings, summary, target, tuple(_hints(whole, quarantine, rules)))
         _write(compared, rules, calls, recordings, now)
         writing.result()
     return compared
@@ -214,6 +216,26 @@ def _refuse_unknown_columns(rows: pl.DataFrame, files: list[Path], rules: Rules)
     )
 
 
+def _hints(found: pl.DataFrame, quarantine: pl.DataFrame, rules: Rules) -> Iterator[str]:
+    """What a person should look at first where the files seem to be read by the wrong rules."""
+    calls, on_site, together = found.select(
+        pl.col("called").sum(),
+        pl.col("on_site").sum().alias("files"),
+        (pl.col("called") & pl.col("on_site")).sum().alias("both"),
+    ).row(0)
+    if quarantine.height and not calls:
+        first = quarantine.row(0, named=True)
+        yield (
+            f"no row of the calls could be read; line {first['source_row']}: {first['reason']}. If they are laid out "
+            "otherwise, name another --preset, or the columns with --map"
+        )
+    elif calls and on_site and 2 * together < on_site and not rules.name_templates:
+        yield (
+            "most recordings belong to no call, and what their names say was not read: give name_templates with "
+            "--rules, if the rows do not name the files by their path"
+        )
+
+
 def _extract(file: Path, ok: int, set_aside: int) -> pl.DataFrame:
     """EXTRACTS of one file, of no particular day."""
     row = {
@@ -285,6 +307,8 @@ def show(compared: Compared) -> None:
         out.print(table("findings", ["kind", "severity", "findings", "cause"], rows))
     else:
         out.print("no findings")
+    for hint in compared.hints:
+        out.print(f"\n{hint}", markup=False, style="yellow")
     rows_aside = counts["rows"]["quarantined"]
     out.print(f"\n{counts['calls']:,} calls, {counts['recordings']:,} recordings, {rows_aside:,} rows set aside")
     out.print(f"report: {compared.out / 'report.html'}", markup=False, soft_wrap=True)

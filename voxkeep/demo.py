@@ -318,7 +318,8 @@ def _in_folders(demo: Demo) -> dict[str, str]:
     return {
         "Parquet": os.path.relpath(catalog),
         "Polars": f"{beside('python')} -c \"import polars as pl; print(pl.read_parquet('{findings}'))\"",
-        "Prefect's UI": f"PREFECT_HOME={home} {beside('prefect')} server start",
+        "Prefect's UI": f"DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_HOME={home} "
+        f"{beside('prefect')} server start",
     }
 
 

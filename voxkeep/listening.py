@@ -156,7 +156,9 @@ def show_demo_accounts(made: dict[str, str], home: Path) -> None:
     shown = f"{'listen:':18}{voxkeep} listen --home {here}    then http://127.0.0.1:8400"
     out.print(shown, markup=False, soft_wrap=True)
     if not made:
-        told = f"{'':18}its accounts were made before; a forgotten password: {voxkeep} account reset"
+        told = f"{'':18}its accounts were made before; a forgotten password:"
+        out.print(told, markup=False, soft_wrap=True)
+        told = f"{'':18}{voxkeep} account reset NAME --home {here}"
         out.print(told, markup=False, soft_wrap=True)
         return
     rows = [[name, DEMO_ACCOUNTS[name][1][0], password] for name, password in made.items()]
@@ -184,6 +186,8 @@ def serve(home: Path, host: str, port: int, settings_file: Path | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with sounds_folder() as sounds:
         app = make_app(house_of(home, sounds, settings_file))
+        shown = f"[{host}]" if ":" in host else host
+        out.print(f"the page: http://{shown}:{port}    end it with Ctrl-C", markup=False, soft_wrap=True)
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
 
 

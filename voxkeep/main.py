@@ -1,6 +1,7 @@
 """The command line. Each command reads its words, calls one function, and prints what comes back."""
 
 import os
+import shlex
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ByteSize, TypeAdapter
 
-from voxkeep.console import err, out, print_defect, print_error, print_json, table, working
+from voxkeep.console import beside, err, out, print_defect, print_error, print_json, table, working
 from voxkeep.server import no_heartbeat, use_cluster, use_home
 
 # Calls that are read at a time where all are wanted.
@@ -736,6 +737,10 @@ def find(
         raise typer.Exit(COMPLETE if count else INCOMPLETE)
     hits = find_calls(home, wanted, everything=everything)
     print_json(hits.plain()) if json else out.print(show_calls(hits))
+    if hits.calls and not json:
+        own_home = [] if home == DEFAULT_HOME else ["--home", os.path.relpath(home)]
+        hear = shlex.join([beside("voxkeep"), "get", "CALL", "--out", "FILE", *own_home])
+        out.print(f"hear one: {hear}", markup=False, soft_wrap=True)
     if hits.after and not json:
         out.print(f"more: --after {hits.after}", markup=False, soft_wrap=True)
     raise typer.Exit(COMPLETE if hits.calls else INCOMPLETE)

@@ -180,5 +180,5 @@ def show_calls(hits: Hits) -> Table:
         ]
         for call in hits.calls
     ]
-    title = f"calls: {how_many(hits)}; hear one with `voxkeep get CALL --out FILE`" if rows else "no call fits"
+    title = f"calls: {how_many(hits)}" if rows else "no call fits"
     return table(title, ["call", "started", "ext.", "number", "talked", "rec."], rows)
