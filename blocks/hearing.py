@@ -9,9 +9,7 @@ import signal
 import struct
 import wave
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -37,9 +35,6 @@ _TAKE_RATE = ("mulaw", "alaw", "s16le")
 _PLAIN_OPTIONS = {"probesize": "2048", "max_size": "65536"}
 _SAMPLE_BYTES = 2
 _STEREO = 2
-# So long, and a second for each MB, may decoding take: an hour of sound takes a few seconds.
-DECODING_SECONDS = 120
-_MEGABYTE = 1_000_000
 # Packets in a row that cannot be decoded, after which nothing good comes any more.
 _MOST_BAD = 200
 _FULL_SCALE = 32768
@@ -72,11 +67,6 @@ def decoders(count: int = os.cpu_count() or 1) -> ProcessPoolExecutor:
     for _ in range(count):
         pool.submit(load_decoders)
     return pool
-
-
-def longest_seconds(source: Path) -> int:
-    """So long may it take to decode this file, in seconds."""
-    return DECODING_SECONDS + source.stat().st_size // _MEGABYTE
 
 
 def in_time(seconds: int, make: Callable[..., Made], *arguments: object) -> Made:
@@ -131,36 +121,6 @@ def plays(source: Path, extension: str) -> float:
     if not seconds:
         raise _silent("no sample of it can be decoded")
     return seconds
-
-
-def which_play(sources: list[Path]) -> list[bool]:
-    """Whether each recording can be decoded to its end.
-
-    One over which a decoder crashes, or has no end, cannot; those that it took along are decoded again without it.
-    """
-    if not sources:
-        return []
-    running: list[Future[bool]] = []
-    with decoders(min(len(sources), os.cpu_count() or 1)) as pool, suppress(BrokenProcessPool):
-        running.extend(pool.submit(in_time, longest_seconds(source), _is_heard, source) for source in sources)
-    done = {
-        place: future.result()
-        for place, future in enumerate(running)
-        if not isinstance(future.exception(), BrokenProcessPool)
-    }
-    again = [source for place, source in enumerate(sources) if place not in done]
-    if len(sources) == 1:
-        return [done.get(0, False)]
-    middle = len(again) // 2
-    later = iter(which_play(again[:middle]) + which_play(again[middle:]))
-    return [done[place] if place in done else next(later) for place in range(len(sources))]
-
-
-def _is_heard(source: Path) -> bool:
-    try:
-        return plays(source, source.suffix) > 0
-    except PermanentError:
-        return False
 
 
 def levels(wav: Path, buckets: int) -> list[list[int]]:

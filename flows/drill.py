@@ -5,9 +5,10 @@ every hash is compared with the inventory; each is decoded from beginning to end
 """
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from os import fsdecode
+from os import cpu_count, fsdecode
 from pathlib import Path
 from secrets import randbelow
 from time import monotonic
@@ -21,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks.business import Business
 from blocks.disk import hash_files
 from blocks.errors import PermanentError
-from blocks.hearing import which_play
+from blocks.hearing import plays
 from blocks.lock import exclusive
 from blocks.notifier import Notifier
 from blocks.paths import join_below
@@ -160,8 +161,15 @@ def rehearse(centre: Centre, chosen: Chosen, place: Path) -> Tried:
 
 def unplayable(root: Path, paths: list[str]) -> list[str]:
     """Those of the recordings below the root that cannot be decoded."""
-    heard = which_play([Path(fsdecode(join_below(root, path))) for path in paths])
-    return [path for path, plays in zip(paths, heard, strict=True) if not plays]
+
+    def is_silent(path: str) -> bool:
+        try:
+            return plays(Path(fsdecode(join_below(root, path))), Path(path).suffix) <= 0
+        except PermanentError:
+            return True
+
+    with ThreadPoolExecutor(cpu_count()) as threads:
+        return [path for path, silent in zip(paths, threads.map(is_silent, paths), strict=True) if silent]
 
 
 def _refuse_no_room(centre: Centre, needed: int, place: Path) -> None:

@@ -14,12 +14,15 @@ from secrets import token_hex
 from typing import Any
 
 from blocks.errors import PermanentError
-from blocks.hearing import decoders, in_time, longest_seconds, make_ready
+from blocks.hearing import decoders, in_time, make_ready
 from blocks.store import ObjectStore
 
 # What is kept ready, in bytes: some days of calls that people hear; and how fine a waveform is.
 MOST_BYTES = 2_000_000_000
 BUCKETS = 600
+# So long, and a second for each MB, may decoding take: an hour of sound takes a few seconds.
+DECODING_SECONDS = 120
+_MEGABYTE = 1_000_000
 # A full folder is emptied to this part, so that it need not be looked through for each recording.
 _ROOM = 0.9
 
@@ -116,7 +119,7 @@ class Sounds:
 
     def _decode(self, source: Path, extension: str, part: Path) -> tuple[float, list[list[int]]]:
         """As `make_ready`. What a crash or the end of its time takes along is decoded again, by a process each."""
-        pool, seconds = self._decoders, longest_seconds(source)
+        pool, seconds = self._decoders, DECODING_SECONDS + source.stat().st_size // _MEGABYTE
         work = partial(in_time, seconds, make_ready, source, extension, part, BUCKETS)
         with suppress(BrokenProcessPool):
             return pool.submit(work).result()

@@ -159,7 +159,7 @@ def test_a_decoder_that_crashes_or_hangs_is_told_and_the_others_are_heard(
     assert sounds.ready(store, recording).seconds > 1
     with monkeypatch.context() as patched:
         patched.setattr("listen.sounds.make_ready", fault)
-        patched.setattr("blocks.hearing.DECODING_SECONDS", 1)
+        patched.setattr("listen.sounds.DECODING_SECONDS", 1)
         with pytest.raises(PermanentError, match="the decoder crashed over it, or had no end after 1 s"):
             sounds.ready(store, page.recordings["shop/ulaw"].document)
     with monkeypatch.context() as patched:
