@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
-from engine import Figures, measured, medians, told
+from engine import Figures, apart, measured, medians, told
 from engine_data import FIRST_DAY, SITES, partition
 
 FOLDER = Path(__file__).resolve().parent.parent / ".bench" / "compare"
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     folder = FOLDER / f"{options.calls}-{options.days}"
-    make(folder, options.calls, options.days)
+    apart(make, folder, options.calls, options.days)
     figures: dict[str, list[Figures]] = {way: [] for way in WAYS}
     for _ in range(options.rounds):
         for way, found in figures.items():

@@ -178,8 +178,10 @@ def _reading(template: Template, place: int, time_zone: str) -> dict[str, pl.Exp
     by_start = (started_at.dt.convert_time_zone(time_zone) if _is_unix(template) else local).dt.date()
     by_folder = pl.lit(None, pl.Date)
     if template.fields >= _OF_FOLDERS:
-        folders = pl.when(local.is_null()).then(pl.col("path")).str.extract_groups(template.folders).struct
-        text = pl.concat_str([folders.field(name) for name in ("year", "month", "day")], separator="-")
+        given = pl.col(f"groups_{place}")
+        if template.start_format is not None:
+            given = pl.when(local.is_null()).then(pl.col("path")).str.extract_groups(template.folders)
+        text = pl.concat_str([given.struct.field(name) for name in ("year", "month", "day")], separator="-")
         by_folder = pl.coalesce(text.str.to_date("%Y-%m-%d", strict=False), text.str.to_date("%Y-%b-%d", strict=False))
     return {
         "extension": group("extension"),
