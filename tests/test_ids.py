@@ -3,9 +3,11 @@
 import hashlib
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.errors import ContractError
 from reconcile.ids import stable_id, stable_ids
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
@@ -30,6 +32,11 @@ def test_an_empty_leg_is_part_of_the_id() -> None:
 def test_no_rows_give_no_ids() -> None:
     assert stable_ids(("b", "s"), [pl.Series([], dtype=pl.String)]).to_list() == []
     assert stable_ids(("b", "s"), [pl.Series([], dtype=pl.String)]).dtype == pl.String
+
+
+def test_a_row_that_lacks_a_value_has_no_id() -> None:
+    with pytest.raises(ContractError, match=r"path.*rows without a value"):
+        stable_ids(("b", "s"), [pl.Series("path", ["a", None])])
 
 
 @settings(max_examples=100)
