@@ -288,6 +288,8 @@ def _fresh(rows: pl.DataFrame, held: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _write_part(bulk: Bulk, fresh: pl.DataFrame) -> tuple[list[str], pl.DataFrame]:
     """Write these documents; call_uid of each that was written, and what was refused."""
     refused = bulk.write(fresh["lines"])
+    if not refused:
+        return fresh["call_uid"].to_list(), REJECTED_SCHEMA.to_frame()
     reasons = pl.DataFrame(
         {"place": list(refused), "reason": list(refused.values())}, schema={"place": pl.UInt32, "reason": pl.String}
     )
