@@ -5,10 +5,9 @@ every hash is compared with the inventory; each is decoded from beginning to end
 """
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from os import cpu_count, fsdecode
+from os import fsdecode
 from pathlib import Path
 from secrets import randbelow
 from time import monotonic
@@ -22,10 +21,10 @@ from prefect.cache_policies import NO_CACHE
 from blocks.business import Business
 from blocks.disk import hash_files
 from blocks.errors import PermanentError
-from blocks.hearing import plays
 from blocks.lock import exclusive
 from blocks.notifier import Notifier
 from blocks.paths import join_below
+from blocks.playing import unplayable
 from blocks.saved import load
 from flows.artifacts import show_done
 from flows.centre import Centre, load_centre
@@ -141,7 +140,8 @@ def rehearse(centre: Centre, chosen: Chosen, place: Path) -> Tried:
     """Restore what was chosen into the empty `place`, compare every hash, and play it.
 
     Raises:
-        PermanentError: the disk has not so much room.
+        PermanentError: the disk has not so much room, or nothing can be decoded here.
+        TransientError: the process that decodes was killed.
     """
     shutil.rmtree(place, ignore_errors=True)
     cache, root = place / "cache", place / "recordings"
@@ -155,21 +155,14 @@ def rehearse(centre: Centre, chosen: Chosen, place: Path) -> Tried:
     restored = monotonic()
     outcomes = recovery.compared(wanted, hash_files(root, wanted["path"].to_list()))
     proved = monotonic()
-    outcomes = recovery.with_played(outcomes, unplayable(root, recovery.must_play(outcomes)["path"].to_list()))
+    outcomes = recovery.with_played(outcomes, _unplayable(root, recovery.must_play(outcomes)["path"].to_list()))
     return Tried(outcomes, round(restored - began, 3), round(proved - began, 3))
 
 
-def unplayable(root: Path, paths: list[str]) -> list[str]:
+def _unplayable(root: Path, paths: list[str]) -> list[str]:
     """Those of the recordings below the root that cannot be decoded."""
-
-    def is_silent(path: str) -> bool:
-        try:
-            return plays(Path(fsdecode(join_below(root, path))), Path(path).suffix) <= 0
-        except PermanentError:
-            return True
-
-    with ThreadPoolExecutor(cpu_count()) as threads:
-        return [path for path, silent in zip(paths, threads.map(is_silent, paths), strict=True) if silent]
+    files = {Path(fsdecode(join_below(root, path))): path for path in paths}
+    return [files[file] for file in unplayable(list(files))]
 
 
 def _refuse_no_room(centre: Centre, needed: int, place: Path) -> None:
