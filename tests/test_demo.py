@@ -24,6 +24,7 @@ from deploy.servers.prefect import Prefect
 from deploy.servers.process import remembered_port
 from reconcile.findings import KINDS
 from voxkeep import demo as demos
+from voxkeep.lookup import file_names, is_well
 from voxkeep.sample_faults import Fault
 
 
@@ -95,7 +96,7 @@ def test_a_second_demo_over_the_same_folder_changes_nothing(demo: Demo) -> None:
 
 def test_status_tells_every_site_and_fits_80_columns(demo: Demo) -> None:
     ended = demo.program("status")
-    assert ended.code == 0, ended.err
+    assert ended.code == 1, ended.err  # faults were planted
     assert all(site in ended.out for site in ("meituan/cq", "meituan/bj", "meituan/sz"))
     assert max(map(len, ended.out.splitlines())) <= 80
     assert json.loads(demo.program("status", "--json").out)
@@ -144,6 +145,25 @@ def test_a_call_is_found_by_number_and_by_id_and_its_recording_is_the_sources(de
     assert call["sha256"] in {row["sha256"] for row in written}
     for row in written:
         assert hashlib.sha256(Path(row["file"]).read_bytes()).hexdigest() == row["sha256"]
+    assert json.loads(demo.program("get", call["call_id"], "--out", out, "--json").out)["recordings"] == written
+    mine = Path(written[0]["file"])
+    mine.write_bytes(b"mine")
+    refused = demo.program("get", call["call_id"], "--out", out)
+    assert (refused.code, mine.read_bytes()) == (2, b"mine")
+    assert mine.name in refused.err.replace("\n", "")
+
+
+def test_recordings_that_are_named_alike_get_files_of_their_own() -> None:
+    assert file_names(["a/1.wav", "a/2.wav", "b/2.wav"]) == ["1.wav", "a_2.wav", "b_2.wav"]
+
+
+def test_all_is_well_without_grave_findings_and_missing_disks() -> None:
+    def status(severity: str, disk: str) -> dict[str, Any]:
+        is_open = dict.fromkeys(("critical", "major", "minor", "info"), 0) | {severity: 1}
+        return {"shop": {"sites": {"one": {"open": is_open}}, "disks_away": [{"state": disk}]}}
+
+    assert is_well(status("minor", "on_its_way"))
+    assert not any(is_well(status(*bad)) for bad in (("major", "on_its_way"), ("critical", ""), ("info", "missing")))
 
 
 def test_every_call_of_a_day_leaves_page_by_page_or_as_one_list(demo: Demo, tmp_path: Path) -> None:

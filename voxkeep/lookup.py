@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -34,9 +35,11 @@ WATCH_SECONDS = 5.0
 def get_recordings(home: Path, call: str, target: Path, business: str | None) -> list[dict[str, Any]]:
     """Write the recordings of a call to a file, or to a folder under their own names; each proved by its SHA-256.
 
+    What is there already and is the recording stays, and is told as written.
+
     Raises:
-        PermanentError: there is no such call, it has no recording, or several and `target` is no folder, or what the
-            store holds is not what the source had.
+        PermanentError: there is no such call, it has no recording, or several and `target` is no folder, another file
+            has the name, or what the store holds is not what the source had.
     """
     found = find_calls(home, Wanted(CallQuery(call_id=call), business), everything=True).calls
     recordings = {r["recording_id"]: (c["business"], r) for c in found for r in c["recordings"]}
@@ -57,17 +60,32 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
             remedy=f"name a folder that exists: --out {target.parent}",
         )
     stores = {settings.business: places(settings).store for settings in businesses(home, business)}
+    names = file_names([recording["path"] for _, recording in recordings.values()])
     written = []
-    for owner, recording in recordings.values():
-        file = target / Path(recording["path"]).name if into_folder else target
+    for (owner, recording), name in zip(recordings.values(), names, strict=True):
+        file = target / name if into_folder else target
         written.append({"file": str(file), **_fetch(stores[owner], recording, file)})
     return written
 
 
+def file_names(paths: list[str]) -> list[str]:
+    """A file's name for each of these paths: its last part, or all of them where several end alike."""
+    ends = Counter(Path(path).name for path in paths)
+    return [Path(path).name if ends[Path(path).name] == 1 else "_".join(Path(path).parts) for path in paths]
+
+
 def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[str, Any]:
-    store.download(recording["key"], file)
-    with file.open("rb") as handle:
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    was_there = file.exists()
+    if not was_there:
+        store.download(recording["key"], file)
+    sha256 = _sha256(file)
+    if sha256 != recording["sha256"] and was_there:
+        raise PermanentError(
+            operation="get a recording",
+            subject=str(file),
+            cause="another file of this name is there, and stays as it is",
+            remedy="name another file or folder with --out, or move that one away",
+        )
     if sha256 != recording["sha256"]:
         file.unlink()
         raise PermanentError(
@@ -82,6 +100,11 @@ def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[st
         "size": recording["size"],
         "sha256": sha256,
     }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def status_of(home: Path, until: date | None = None) -> dict[str, Any]:
@@ -137,6 +160,15 @@ def _told(status: dict[str, Any]) -> Iterator[str]:
         for site, facts in found["sites"].items():
             if facts["disk_absent_since"]:
                 yield f"{business}/{site}: no disk since {facts['disk_absent_since']:%Y-%m-%d}"
+
+
+def is_well(status: dict[str, Any]) -> bool:
+    """Whether no finding of severity major or above is open, and no disk is missing."""
+    sites = [site for found in status.values() for site in found["sites"].values()]
+    disks = [disk for found in status.values() for disk in found["disks_away"]]
+    return not any(site["open"]["critical"] or site["open"]["major"] for site in sites) and not any(
+        disk["state"] == "missing" for disk in disks
+    )
 
 
 def show_status(status: dict[str, Any]) -> Table:

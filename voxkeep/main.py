@@ -662,15 +662,20 @@ def status(
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Every site: its last backup, what is complete, what is open."""
+    """Every site: its last backup, what is complete, what is open.
+
+    Exit code 0: all is well; 1: findings of severity major or above are open, or a disk is missing; 2: it could not
+    run.
+    """
     use_home(home)
-    from voxkeep.lookup import show_status, status_of, watch_status  # noqa: PLC0415
+    from voxkeep.lookup import is_well, show_status, status_of, watch_status  # noqa: PLC0415
 
     if watch:
         watch_status(home)
         return
     found = status_of(home)
     print_json(found) if json else out.print(show_status(found))
+    raise typer.Exit(COMPLETE if is_well(found) else INCOMPLETE)
 
 
 @app.command(epilog="Example: [bold]voxkeep find 15372388463 --since 2021-01-31 --words 还款[/]")
@@ -754,7 +759,7 @@ def get(
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Write the recordings of one call, byte for byte as at the source."""
+    """Write the recordings of one call, byte for byte as at the source. Another file that is there stays as it is."""
     use_home(home)
     from voxkeep.lookup import get_recordings  # noqa: PLC0415
 
