@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from program import voxkeep
 
+from reconcile.report.messages import say
+
 OUTPUTS = [
     "durations.parquet", "file_types.parquet", "findings.csv", "findings.parquet", "report.html", "summary.parquet",
     "trace.parquet",
@@ -94,6 +96,11 @@ def test_a_complete_comparison_exits_with_zero_and_fits_80_columns(tmp_path: Pat
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "no findings" in ended.out
+    assert "calls by coverage" in ended.out.splitlines()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "通话与录音比对" in page
+    # It speaks of no day, no report before it, and no backup.
+    assert not any(say(key, "zh") in page for key in ("report", "changes", "backups", "station_restored"))
     assert max(len(line) for line in ended.out.splitlines() if str(tmp_path) not in line) <= 80
 
 
@@ -109,6 +116,10 @@ def test_where_the_rules_seem_to_be_the_wrong_ones_it_is_said(tmp_path: Path) ->
     (tmp_path / "rules.yaml").write_text('name_templates: ["{extension}_{call_id}.wav"]\n')
     understood = voxkeep(*words, tmp_path / "three", "--rules", tmp_path / "rules.yaml")
     assert "belong to no call" not in understood.out
+    assert "nobody talked" not in understood.out
+    (tmp_path / "calls.csv").write_text("id,start,billsec\n1,2021-01-31 09:00:00,2\n4,2021-01-31 10:00:00,0\n")
+    unanswered = voxkeep(*words, tmp_path / "four", "--map", "call_id=id,started_at=start,talk_seconds=billsec")
+    assert "of 1 calls that are missing a recording nobody talked" in unanswered.out.replace("\n", " ")
     assert "could be read" not in understood.out
 
 

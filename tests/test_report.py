@@ -28,6 +28,7 @@ from reconcile.report import (
 )
 from reconcile.report.changes import changes
 from reconcile.report.charts import trend
+from reconcile.report.mail import render_mail
 from reconcile.report.masking import masked
 from reconcile.report.messages import MESSAGES
 
@@ -115,6 +116,14 @@ def test_who_signed_the_inspection_stands_in_the_report() -> None:
     assert "王磊" in Page(html).text
     assert NUMBER not in html
     assert "data-inspection" not in render_page(report(), "zh")
+
+
+def test_an_overdue_backup_is_told_of_its_site_in_the_language_of_the_reader() -> None:
+    data = report(finding("a", kind="backup_overdue", subject="site cq", site="cq"))
+    said = {language: [render(data, language) for render in (render_brief, render_mail)] for language in LANGUAGES}
+    assert all("站点 cq" in text and "site cq" not in text for text in said["zh"])
+    assert all("site cq" in text and "站点" not in text for text in said["en"])
+    assert '<span lang="zh-CN">站点 cq</span><span lang="en">site cq</span>' in render_page(data, "zh")
 
 
 def test_what_a_source_says_is_shown_and_never_run() -> None:

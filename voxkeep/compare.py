@@ -235,6 +235,14 @@ def _hints(found: pl.DataFrame, quarantine: pl.DataFrame, rules: Rules) -> Itera
             "--rules, if the rows do not name the files by their path"
         )
 
+    expects = rules.datasets.get(DATASET, DatasetRules()).expects_recording
+    silent = found.filter((pl.col("coverage") == "missing") & (pl.col("talk_seconds") < 1)).height
+    if silent and expects.min_talk_seconds is None:
+        yield (
+            f"of {silent:,} calls that are missing a recording nobody talked for a second; if such need none, say "
+            "expects_recording: {min_talk_seconds: 1} of the dataset calls in --rules"
+        )
+
 
 def _extract(file: Path, ok: int, set_aside: int) -> pl.DataFrame:
     """EXTRACTS of one file, of no particular day."""
@@ -284,6 +292,7 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
         snapshots=SNAPSHOTS.empty(),
         sites=((SITE, ""),),
         links={"csv": "findings.csv"},
+        is_daily=False,
     )
     (out / "report.html").write_text(render_page(data, "zh"), encoding="utf-8")
 
@@ -291,7 +300,7 @@ def _write(compared: Compared, rules: Rules, calls: list[Path], recordings: Path
 def _causes(findings: pl.DataFrame) -> dict[str, str]:
     """The causes of each kind's findings, as far as they are known, with how many have each."""
     counted = findings.drop_nulls("cause").group_by("kind", "cause").len().sort("kind", "len", "cause")
-    told = counted.select("kind", filled("{} {}", "cause", pl.col("len").cast(pl.String)).alias("told"))
+    told = counted.select("kind", filled("{} ({})", "cause", pl.col("len").cast(pl.String)).alias("told"))
     return dict(told.group_by("kind").agg(pl.col("told").str.join(", ")).iter_rows())
 
 

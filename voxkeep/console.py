@@ -12,12 +12,15 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+# Cells of a title that a table is widened for.
+_SHORT_TITLE = 60
 _ROOMS = ("blocks", "flows", "listen", "reconcile", "voxkeep")
 
 
@@ -50,6 +53,8 @@ def _escape(text: str) -> str:
 def table(title: str, columns: list[str], rows: list[list[Any]], *, numbers_from: int = 1) -> Table:
     """A plain table; columns from `numbers_from` on are aligned as numbers."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", title_style="bold")
+    # Of a narrow table a short title would be broken.
+    made.min_width = min(cell_len(title), _SHORT_TITLE)
     for place, column in enumerate(columns):
         right = place >= numbers_from
         made.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)

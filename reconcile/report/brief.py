@@ -1,13 +1,14 @@
 """A few lines for chat: Markdown as DingTalk shows it."""
 
 import re
+from typing import Any
 
 import polars as pl
 
 from reconcile.report.changes import changes
 from reconcile.report.data import ReportData, figures, open_findings, share
 from reconcile.report.masking import masked
-from reconcile.report.messages import Language, say
+from reconcile.report.messages import Language, say, subject
 
 # More kinds, findings and characters of a subject than this are not read in a chat.
 _KINDS, _FINDINGS, _SUBJECT = 8, 10, 160
@@ -68,9 +69,9 @@ def _worst(is_open: pl.DataFrame, room: int, language: Language) -> list[str]:
     return []
 
 
-def _line(row: dict[str, str], language: Language) -> str:
+def _line(row: dict[str, Any], language: Language) -> str:
     kind, severity = say(f"kind_{row['kind']}", language), say(f"severity_{row['severity']}", language)
-    return f"{severity} · {kind} · {plain(row['site'])} · {plain(row['subject'])}"
+    return f"{severity} · {kind} · {plain(row['site'])} · {plain(subject(row, language))}"
 
 
 def _size(lines: list[str]) -> int:

@@ -31,6 +31,7 @@ class ReportData:
     `inspections`: INSPECTIONS, of the last days.
     `expectations` (CHECKED): empty where nothing was expected.
     `links`: workbook, csv, data_docs, each with its address relative to the page, where it exists.
+    `is_daily`: one report of many, of a business day; else a comparison made once, of files without backups.
     """
 
     business: str
@@ -51,6 +52,7 @@ class ReportData:
     checks: pl.DataFrame = field(default_factory=CHECKS.empty)
     inspections: pl.DataFrame = field(default_factory=INSPECTIONS.empty)
     links: dict[str, str] = field(default_factory=dict)
+    is_daily: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from reconcile.report.changes import changes
 from reconcile.report.data import ReportData, figures, open_findings
 from reconcile.report.expected import expectation
 from reconcile.report.masking import masked
-from reconcile.report.messages import Language, say
+from reconcile.report.messages import Language, say, subject
 from reconcile.report.templates import environment
 from reconcile.report.totals import cards, stations
 
@@ -30,6 +30,7 @@ def render_mail(data: ReportData, language: Language) -> str:
     return _template().render(
         language=language,
         t=lambda key, **places: say(key, language, **places),
+        subject=lambda row: subject(row, language),
         data=data,
         title=one_line(data.title),
         status=found.status,

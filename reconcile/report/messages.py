@@ -1,8 +1,9 @@
 """Every text that a report shows, in Chinese and English: whole sentences with places, never glued from pieces."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from reconcile.report.duties import DUTIES
 
@@ -12,6 +13,7 @@ LANGUAGES: tuple[Language, Language] = ("zh", "en")
 # Each key with its Chinese and its English.
 MESSAGES: dict[str, tuple[str, str]] = {
     "report": ("录音完整性日报", "Daily report on recordings"),
+    "comparison": ("通话与录音比对", "Calls compared with recordings"),
     "as_of": ("业务日 {day}", "Business day {day}"),
     "generated": ("生成时间 {at}（{zone}）", "Made at {at} ({zone})"),
     "period": ("核对区间 {first} 至 {last}", "Reconciled from {first} to {last}"),
@@ -419,6 +421,13 @@ PHRASES: dict[str, str] = {
 def phrase(text: str, language: Language) -> str:
     """What a finding says, in this language; a text of no known phrase stays as it is."""
     return text if language == "en" else translated(text, _patterns())
+
+
+def subject(finding: Mapping[str, Any], language: Language) -> str:
+    """What the finding is about: a path, a row or an id as it is; of a backup that is overdue the site, in words."""
+    text = str(finding["subject"])
+    is_site = finding["kind"] == "backup_overdue" and text.startswith("site ")
+    return text.replace("site", say("site", language), 1) if is_site and language == "zh" else text
 
 
 def _place(part: str) -> str:

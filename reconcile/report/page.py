@@ -25,7 +25,7 @@ from reconcile.report.data import (
 from reconcile.report.expected import expectation
 from reconcile.report.inspection import signatures
 from reconcile.report.lengths import lengths, range_words
-from reconcile.report.messages import LANGUAGES, Language, phrase, say
+from reconcile.report.messages import LANGUAGES, Language, phrase, say, subject
 from reconcile.report.spoken import both, breakable
 from reconcile.report.templates import environment
 from reconcile.report.totals import cards, coverages, size, stations
@@ -92,12 +92,19 @@ def _template() -> Template:
     jinja = environment()
     jinja.globals["t"] = lambda key, **places: both(lambda spoken: say(key, spoken, **places))
     jinja.globals["phrase"] = lambda text: both(lambda spoken: breakable(phrase(text, spoken)))
+    jinja.globals["subject"] = _subject
     jinja.globals["expectation"] = lambda text: both(lambda spoken: breakable(expectation(text, spoken)))
     jinja.globals["length"] = lambda row: both(lambda spoken: range_words(row["first"], row["until"], spoken))
     jinja.globals["share"] = share
     jinja.filters.update(masked=breakable, size=size)
     jinja.filters["observed"] = lambda text: breakable(_observed(str(text)))
     return jinja.get_template("page.html.j2")
+
+
+def _subject(row: dict[str, Any]) -> Markup:
+    """What the finding is about: letter for letter, where it is not words of ours."""
+    said = {spoken: subject(row, spoken) for spoken in LANGUAGES}
+    return breakable(row["subject"]) if len({*said.values()}) == 1 else both(lambda spoken: breakable(said[spoken]))
 
 
 def _observed(text: str) -> str:
