@@ -22,10 +22,9 @@ _REFUSED_WHOLE = (400, 413)
 _OK, _NOT_FOUND = 200, 404
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-# What is needed of an answer, the rest would only be parsed in vain: whether anything was refused, and what it was.
-_WHETHER = "error,errors"
+# What is needed of an answer; the rest would only be parsed in vain.
 _OF_ITEMS = ("status", "error.reason", "error.type", "error.caused_by")
-_WHAT = ",".join((_WHETHER, *(f"items.*.{name}" for name in _OF_ITEMS)))
+_WANTED = ",".join(("error", "errors", *(f"items.*.{name}" for name in _OF_ITEMS)))
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,8 @@ class Bulk:
     def _send(self, items: pl.Series, places: list[int], refused: dict[int, str]) -> Iterator[list[int]]:
         """Send these items; yields those to be sent again, adds to `refused` those that never will be taken."""
         body = items.gather(places).str.join("").cast(pl.Binary).item()
-        status, answer = self._post(body, _WHETHER)
-        if status == _OK and answer["errors"]:
-            # To send the same again changes nothing, and is rare: of most answers each item's outcome need not be read.
-            status, answer = self._post(body, _WHAT)
+        path = f"{part(self.index)}/_bulk"
+        status, answer = self.server.send("POST", path, lines=body, parameters={"filter_path": _WANTED})
         if status in BUSY:
             yield places
         elif status in _REFUSED_WHOLE and len(places) > 1:
@@ -72,10 +69,6 @@ class Bulk:
             raise self.server.refusal(f"POST {self.index}/_bulk", status, answer)
         elif answer["errors"]:
             yield from _sort_out(places, answer["items"], refused)
-
-    def _post(self, body: bytes, wanted: str) -> tuple[int, dict[str, Any]]:
-        path = f"{part(self.index)}/_bulk"
-        return self.server.send("POST", path, lines=body, parameters={"filter_path": wanted})
 
     def _wait(self, pause: float, again: list[list[int]]) -> None:
         if time.monotonic() + pause > self.give_up:
