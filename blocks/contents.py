@@ -60,7 +60,7 @@ def read_contents(files: list[bytes], *, recordings: bool) -> list[Contents | No
 
 def _read_apart(files: list[bytes], *, recordings: bool) -> list[Contents | None]:
     """`read_contents` in a process of its own."""
-    words = [sys.executable, "-m", "blocks.contents", "recordings" if recordings else "files"]
+    words = [sys.executable, "-P", "-m", "blocks.contents", "recordings" if recordings else "files"]
     run = subprocess.run(words, input=b"\0".join(files), stdout=subprocess.PIPE, check=True)
     return [_decoded(line) for line in run.stdout.splitlines()]
 

@@ -58,7 +58,7 @@ def start() -> subprocess.Popen[bytes]:
     # Without our secrets in its environment.
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     _process = subprocess.Popen(
-        [sys.executable, "-m", "blocks.expectations"],
+        [sys.executable, "-P", "-m", "blocks.expectations"],
         env=environment | {"GX_ANALYTICS_ENABLED": "false", "PYTHONWARNINGS": "ignore"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -12,36 +12,45 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
+from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import BinaryIO, cast
 
-from blocks.errors import PermanentError, TransientError
-from blocks.hearing import plays
+from blocks.errors import PermanentError
+from blocks.hearing import load_decoders, plays
 
-# A day of sound is decoded in some minutes.
+# A day of sound is decoded in some minutes; to load the decoders takes a second.
 _LONGEST_SECONDS = 600.0
-# What a process ends with over a file; killed otherwise, it was somebody else.
-_CRASHES = {-SIGABRT, -SIGBUS, -SIGFPE, -SIGILL, -SIGSEGV}
-_BEGUN, _PLAYS, _SILENT = "begun", "plays", "silent"
+_START_SECONDS = 120.0
+# What may end a process over a file; the last also where there was no memory left for it.
+_CRASHES = {-SIGABRT, -SIGBUS, -SIGFPE, -SIGILL, -SIGSEGV, -SIGKILL}
+_READY, _BEGUN, _PLAYS, _SILENT = "ready", "begun", "plays", "silent"
 _READ_BYTES = 65536
 
 
 @dataclass
 class _Told:
-    """What the process said of the files, by their place."""
+    """What the process said of the files, by their place, and what it ended with (None: killed, for it was late)."""
 
+    is_ready: bool = False
+    is_late: bool = False
     begun: set[int] = field(default_factory=set)
     silent: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
+    code: int | None = None
 
     def hear(self, line: str) -> None:
         """Take in a line: a word and a file's place."""
         word, _, place = line.partition(" ")
-        self.begun.add(int(place))
-        if word != _BEGUN:
+        self.is_ready = self.is_ready or word == _READY
+        # Anything else is no word of ours.
+        if word in {_BEGUN, _PLAYS, _SILENT}:
+            self.begun.add(int(place))
+        if word in {_PLAYS, _SILENT}:
             self.ended.add(int(place))
         if word == _SILENT:
             self.silent.add(int(place))
@@ -56,8 +65,7 @@ def unplayable(files: list[Path], longest_seconds: float = _LONGEST_SECONDS) -> 
     """Those of the files that cannot be decoded to their end, or not within `longest_seconds`.
 
     Raises:
-        TransientError: the process that decodes was killed by somebody.
-        PermanentError: it cannot run here.
+        PermanentError: the process that decodes cannot run here, or was killed over one file alone.
     """
     silent: set[Path] = set()
     waiting = files
@@ -66,6 +74,8 @@ def unplayable(files: list[Path], longest_seconds: float = _LONGEST_SECONDS) -> 
         silent |= {waiting[place] for place in told.silent}
         for place in told.suspects:
             again = _tried([waiting[place]], longest_seconds)
+            if again.code == -SIGKILL:
+                raise _failed(str(waiting[place]), "the process was killed over it, perhaps for want of memory")
             if again.silent or again.suspects:
                 silent.add(waiting[place])
         waiting = [file for place, file in enumerate(waiting) if place not in told.begun]
@@ -75,80 +85,97 @@ def unplayable(files: list[Path], longest_seconds: float = _LONGEST_SECONDS) -> 
 def _tried(files: list[Path], longest_seconds: float) -> _Told:
     """What one process says of these files, until it ends or says nothing for too long."""
     told = _Told()
-    with TemporaryFile() as asked, TemporaryFile() as errors:
-        asked.write(json.dumps([str(file) for file in files]).encode())
-        asked.seek(0)
-        ended, is_late = _heard(asked, errors, told, longest_seconds)
-        if (not is_late and ended not in {0, *_CRASHES}) or not told.begun:
+    try:
+        with TemporaryFile() as errors:
+            _listen(files, errors, told, longest_seconds)
             errors.seek(0)
-            raise _failed(ended, is_late, errors.read().decode(errors="replace"))
+            last = (errors.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    except OSError as error:
+        raise _failed("the process that does it", str(error)) from None
+    if not told.begun:
+        ended = "it was not ready in time" if told.code is None else f"it ended with {told.code} before it began"
+        raise _failed("the process that does it", f"{ended}: {last}")
+    if told.code not in {None, 0, *_CRASHES}:
+        raise _failed("the process that does it", last)
     return told
 
 
-def _heard(asked: BinaryIO, errors: BinaryIO, told: _Told, longest_seconds: float) -> tuple[int, bool]:
-    """Run the process; what it ended with, and whether that was for saying nothing for too long."""
-    command = [sys.executable, "-m", "blocks.playing"]
-    with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=errors) as process:
+def _listen(files: list[Path], errors: BinaryIO, told: _Told, longest_seconds: float) -> None:
+    """Run the process, and take in what it says."""
+    # Without the current folder, where anybody may have put a module.
+    command = [sys.executable, "-P", "-m", "blocks.playing"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process:
         try:
-            for line in _lines(cast("BinaryIO", process.stdout), longest_seconds):
-                if line is None:
-                    return process.poll() or 0, True
+            # The pipe stays open: at its end the process knows that nobody waits for it.
+            stdin = cast("BinaryIO", process.stdin)
+            with suppress(BrokenPipeError):
+                stdin.write(json.dumps([str(file) for file in files]).encode() + b"\n")
+                stdin.flush()
+            for line in _lines(cast("BinaryIO", process.stdout), told, longest_seconds):
                 told.hear(line)
-            return process.wait(), False
+            told.code = None if told.is_late else process.wait()
         finally:
             process.kill()
 
 
-def _lines(said: BinaryIO, longest_seconds: float) -> Iterator[str | None]:
-    """The lines that come; None, and no more, where none comes for too long."""
+def _lines(said: BinaryIO, told: _Told, longest_seconds: float) -> Iterator[str]:
+    """The lines that come, until its output ends, or none comes for too long."""
     rest = b""
     with selectors.DefaultSelector() as ready:
         ready.register(said, selectors.EVENT_READ)
-        while ready.select(longest_seconds):
+        while True:
+            if not ready.select(longest_seconds if told.is_ready else _START_SECONDS):
+                told.is_late = True
+                return
             read = os.read(said.fileno(), _READ_BYTES)
             if not read:
                 return
             *whole, rest = (rest + read).split(b"\n")
-            yield from (line.decode() for line in whole)
-    yield None
+            yield from (line.decode(errors="replace") for line in whole)
 
 
-def _failed(ended: int, is_late: bool, errors: str) -> TransientError | PermanentError:
-    told = {"operation": "decode recordings", "subject": "the process that does it"}
-    if ended < 0 and not is_late:
-        return TransientError(
-            **told,
-            cause=f"it was ended by signal {-ended}, perhaps for want of memory",
-            remedy="see whether the machine has memory left, and run it again",
-        )
-    last = (errors.strip().splitlines() or ["it said nothing"])[-1]
+def _failed(subject: str, cause: str) -> PermanentError:
     return PermanentError(
-        **told,
-        cause=last if not is_late else "it did not begin",
-        remedy="check that voxkeep is installed whole, for example with `voxkeep demo`",
+        operation="decode recordings",
+        subject=subject,
+        cause=cause,
+        remedy="see that the machine has memory and disk left and that voxkeep is installed whole; then run it again",
     )
+
+
+def _say(word: str, place: int) -> None:
+    # One call, whole however many threads there are.
+    os.write(sys.stdout.fileno(), f"{word} {place}\n".encode())
+
+
+def _hear(file: Path, place: int) -> None:
+    _say(_BEGUN, place)
+    try:
+        heard = plays(file, file.suffix) > 0
+    except PermanentError:
+        heard = False
+    _say(_PLAYS if heard else _SILENT, place)
 
 
 def _main() -> None:
     """What the process does."""
-    files = json.load(sys.stdin)
-
-    def say(word: str, place: int) -> None:
-        # One call, whole however many threads there are.
-        os.write(sys.stdout.fileno(), f"{word} {place}\n".encode())
-
-    def hear(place: int) -> None:
-        say(_BEGUN, place)
-        file = Path(files[place])
-        try:
-            heard = plays(file, file.suffix) > 0
-        except PermanentError:
-            heard = False
-        say(_PLAYS if heard else _SILENT, place)
-
+    files = json.loads(sys.stdin.buffer.readline())
+    Thread(target=_end_with_the_asker, daemon=True).start()
+    # Before any file: decoders that cannot be loaded say nothing about one.
+    load_decoders()
+    _say(_READY, len(files))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for hearing in [threads.submit(hear, place) for place in range(len(files))]:
-            hearing.result()
+        try:
+            for hearing in [threads.submit(_hear, Path(file), place) for place, file in enumerate(files)]:
+                hearing.result()
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_with_the_asker() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,6 @@ def rehearse(centre: Centre, chosen: Chosen, place: Path) -> Tried:
 
     Raises:
         PermanentError: the disk has not so much room, or nothing can be decoded here.
-        TransientError: the process that decodes was killed.
     """
     shutil.rmtree(place, ignore_errors=True)
     cache, root = place / "cache", place / "recordings"

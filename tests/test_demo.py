@@ -151,19 +151,28 @@ def test_a_call_is_found_by_number_and_by_id_and_its_recording_is_the_sources(de
     refused = demo.program("get", call["call_id"], "--out", out)
     assert (refused.code, mine.read_bytes()) == (2, b"mine")
     assert mine.name in refused.err.replace("\n", "")
+    mine.unlink()
+    mine.symlink_to("nowhere")
+    assert (demo.program("get", call["call_id"], "--out", out).code, mine.is_symlink()) == (2, True)
 
 
 def test_recordings_that_are_named_alike_get_files_of_their_own() -> None:
-    assert file_names(["a/1.wav", "a/2.wav", "b/2.wav"]) == ["1.wav", "a_2.wav", "b_2.wav"]
+    assert file_names({"x": "a/1.wav", "y": "a/2.wav", "z": "b/2.wav"}) == ["1.wav", "y_2.wav", "z_2.wav"]
 
 
-def test_all_is_well_without_grave_findings_and_missing_disks() -> None:
-    def status(severity: str, disk: str) -> dict[str, Any]:
-        is_open = dict.fromkeys(("critical", "major", "minor", "info"), 0) | {severity: 1}
-        return {"shop": {"sites": {"one": {"open": is_open}}, "disks_away": [{"state": disk}]}}
-
-    assert is_well(status("minor", "on_its_way"))
-    assert not any(is_well(status(*bad)) for bad in (("major", "on_its_way"), ("critical", ""), ("info", "missing")))
+@pytest.mark.parametrize(
+    ("severity", "disk", "backup", "well"),
+    [
+        ("minor", "on_its_way", "2021-01-31", True), ("major", "on_its_way", "2021-01-31", False),
+        ("critical", "", "2021-01-31", False), ("info", "missing", "2021-01-31", False), ("info", "", None, False),
+    ],
+)  # fmt: skip
+def test_all_is_well_with_backups_and_without_grave_findings_and_missing_disks(
+    severity: str, disk: str, backup: str | None, well: bool
+) -> None:
+    is_open = dict.fromkeys(("critical", "major", "minor", "info"), 0) | {severity: 1}
+    sites = {"one": {"open": is_open, "last_backup": backup}}
+    assert is_well({"shop": {"sites": sites, "disks_away": [{"state": disk}]}}) is well
 
 
 def test_every_call_of_a_day_leaves_page_by_page_or_as_one_list(demo: Demo, tmp_path: Path) -> None:

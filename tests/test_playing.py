@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import wave
 from pathlib import Path
 
+import psutil
 import pytest
+from online import wait_for
 
-from blocks.errors import PermanentError, TransientError
+from blocks.errors import PermanentError
 from blocks.playing import unplayable
 
 # What FFmpeg might do over a hostile file, done by whoever imports blocks.hearing; Python loads this file by itself.
@@ -80,29 +81,52 @@ def test_a_recording_without_end_does_not_play_and_all_others_are_still_tried(tm
 @pytest.mark.usefixtures("faults")
 def test_what_fails_for_another_reason_is_no_damaged_recording(tmp_path: Path) -> None:
     sound, killed, defect = recordings(tmp_path, "a", "killed", "defect")
-    with pytest.raises(TransientError, match="ended by signal 9"):
+    with pytest.raises(PermanentError, match=r"killed\.wav: the process was killed over it"):
         unplayable([sound, killed])
     with pytest.raises(PermanentError, match="RuntimeError: no codecs here"):
         unplayable([sound, defect])
 
 
-def test_a_python_that_cannot_run_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+@pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
+def test_a_python_that_cannot_run_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(PermanentError, match="decode recordings"):
         unplayable(recordings(tmp_path, "a"))
 
 
-def test_who_is_interrupted_ends_at_once_and_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["import os; os.abort()", "raise ImportError('no such library')"])
+def test_decoders_that_cannot_be_loaded_are_told_and_are_no_damaged_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    files = recordings(tmp_path, "a", "b")
+    (tmp_path / "av.py").write_text(module)
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(PermanentError, match=r"before it began|no such library"):
+            unplayable(files)
+    # What lies in the current folder is not loaded.
+    monkeypatch.chdir(tmp_path)
+    assert unplayable(files) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_the_one_who_asked_ends_no_process_is_left(tmp_path: Path, how: signal.Signals) -> None:
     (endless,) = recordings(tmp_path, "endless")
     endless.unlink()
     os.mkfifo(endless)
     script = f"from pathlib import Path; from blocks.playing import unplayable; unplayable([Path({str(endless)!r})])"
-    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.PIPE) as waiting:
-        # Whoever opens the other end waits until the decoder has begun.
-        with endless.open("wb"):
-            began = time.monotonic()
-            waiting.send_signal(signal.SIGINT)
-            assert waiting.wait(20) != 0
-        assert time.monotonic() - began < 20
-        with pytest.raises(ProcessLookupError):
-            os.killpg(waiting.pid, 0)
+    asked = [sys.executable, "-c", script]
+    # Whoever opens the other end waits until the decoder has begun.
+    with subprocess.Popen(asked, stderr=subprocess.DEVNULL) as asker, endless.open("wb"):
+        (decoder,) = psutil.Process(asker.pid).children()
+        asker.send_signal(how)
+        assert asker.wait(20) != 0
+        wait_for(lambda: has_ended(decoder), "the decoder's end", 20)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more; nobody may have asked what it ended with."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

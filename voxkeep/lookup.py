@@ -1,6 +1,7 @@
 """Fetching recordings, and how things stand: all from catalog, index and store."""
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
             remedy=f"name a folder that exists: --out {target.parent}",
         )
     stores = {settings.business: places(settings).store for settings in businesses(home, business)}
-    names = file_names([recording["path"] for _, recording in recordings.values()])
+    names = file_names({one: recording["path"] for one, (_, recording) in recordings.items()})
     written = []
     for (owner, recording), name in zip(recordings.values(), names, strict=True):
         file = target / name if into_folder else target
@@ -68,25 +69,25 @@ def get_recordings(home: Path, call: str, target: Path, business: str | None) ->
     return written
 
 
-def file_names(paths: list[str]) -> list[str]:
-    """A file's name for each of these paths: its last part, or all of them where several end alike."""
-    ends = Counter(Path(path).name for path in paths)
-    return [Path(path).name if ends[Path(path).name] == 1 else "_".join(Path(path).parts) for path in paths]
+def file_names(paths: dict[str, str]) -> list[str]:
+    """A file's name for each recording's (id) path: its last part, after the id where several end alike."""
+    ends = Counter(Path(path).name for path in paths.values())
+    named = [(one, Path(path).name) for one, path in paths.items()]
+    return [name if ends[name] == 1 else f"{one}_{name}" for one, name in named]
 
 
 def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[str, Any]:
-    was_there = file.exists()
-    if not was_there:
-        store.download(recording["key"], file)
-    sha256 = _sha256(file)
-    if sha256 != recording["sha256"] and was_there:
-        raise PermanentError(
-            operation="get a recording",
-            subject=str(file),
-            cause="another file of this name is there, and stays as it is",
-            remedy="name another file or folder with --out, or move that one away",
-        )
-    if sha256 != recording["sha256"]:
+    if os.path.lexists(file):
+        if not (file.is_file() and os.access(file, os.R_OK) and _sha256(file) == recording["sha256"]):
+            raise PermanentError(
+                operation="get a recording",
+                subject=str(file),
+                cause="something else of this name is there, and stays as it is",
+                remedy="name another file or folder with --out, or move that away",
+            )
+        return _told_of(recording)
+    store.download(recording["key"], file)
+    if _sha256(file) != recording["sha256"]:
         file.unlink()
         raise PermanentError(
             operation="get a recording",
@@ -94,12 +95,11 @@ def _fetch(store: ObjectStore, recording: dict[str, Any], file: Path) -> dict[st
             cause="the stored object does not have the source's bytes",
             remedy="restore it from its snapshot; `voxkeep status` shows the finding",
         )
-    return {
-        "recording_id": recording["recording_id"],
-        "path": recording["path"],
-        "size": recording["size"],
-        "sha256": sha256,
-    }
+    return _told_of(recording)
+
+
+def _told_of(recording: dict[str, Any]) -> dict[str, Any]:
+    return {name: recording[name] for name in ("recording_id", "path", "size", "sha256")}
 
 
 def _sha256(file: Path) -> str:
@@ -163,12 +163,11 @@ def _told(status: dict[str, Any]) -> Iterator[str]:
 
 
 def is_well(status: dict[str, Any]) -> bool:
-    """Whether no finding of severity major or above is open, and no disk is missing."""
+    """Whether every site has a backup and no finding of severity major or above, and no disk is missing."""
     sites = [site for found in status.values() for site in found["sites"].values()]
     disks = [disk for found in status.values() for disk in found["disks_away"]]
-    return not any(site["open"]["critical"] or site["open"]["major"] for site in sites) and not any(
-        disk["state"] == "missing" for disk in disks
-    )
+    are_well = [site["last_backup"] and not (site["open"]["critical"] or site["open"]["major"]) for site in sites]
+    return all(are_well) and not any(disk["state"] == "missing" for disk in disks)
 
 
 def show_status(status: dict[str, Any]) -> Table:

@@ -662,10 +662,10 @@ def status(
     home: Home = DEFAULT_HOME,
     json: Json = False,
 ) -> None:
-    """Every site: its last backup, what is complete, what is open.
+    """Every site, over the last 31 days reconciled: its last backup, what is complete, what is open.
 
-    Exit code 0: all is well; 1: findings of severity major or above are open, or a disk is missing; 2: it could not
-    run.
+    Exit code 0: all is well; 1: a site has no backup or an open finding of severity major or above, or a disk is
+    missing; 2: it could not run.
     """
     use_home(home)
     from voxkeep.lookup import is_well, show_status, status_of, watch_status  # noqa: PLC0415

@@ -78,7 +78,7 @@ def grid(data: ReportData) -> dict[str, Any]:
     rows = in_days(data.summary, data)
     days: list[date | None] = list(data.days[-MOST_COLUMNS:])
     if rows["day"].null_count() or not days:
-        days.append(None)
+        days.insert(0, None)
     by_day, whole = _cells(rows, ["site", "day"]), _cells(rows, ["site"])
     lines = [
         {
