@@ -8,7 +8,7 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from blocks.business import Business
-from blocks.errors import SettingsError
+from blocks.errors import PermanentError, SettingsError, TransientError
 from blocks.lock import exclusive
 from blocks.retained_store import RetainedStore
 from blocks.saved import load
@@ -79,7 +79,7 @@ def hold(
         remember(centres[0], pl.DataFrame([decided], schema=HOLDS.schema))
         held = {centre.site: refresh(centre, None) for centre in centres}
         for centre in centres:
-            keep(centre)
+            _keep(centre, decided)
     done = {
         "hold": decided["hold_id"], "decision": decided["decision"], "kind": decided["kind"],
         "author": decided["author"], "reason": decided["reason"],
@@ -87,6 +87,19 @@ def hold(
     }  # fmt: skip
     show_done("hold", business, done)
     return done
+
+
+def _keep(centre: Centre, decided: dict[str, Any]) -> None:
+    """Copy the decision beside the backups; where that fails, it is in force all the same, and the error says so."""
+    try:
+        keep(centre)
+    except (TransientError, PermanentError) as error:
+        raise type(error)(
+            operation=f"copy a decision beside the backups ({centre.name})",
+            subject=f"hold {decided['hold_id']}",
+            cause=f"it is {decided['decision']} and in force, but only the catalog knows of it: {error.cause}",
+            remedy=f"{error.remedy}; the next `voxkeep retention apply` copies it, too",
+        ) from None
 
 
 def _placed(settings: Business, asked: Asked) -> dict[str, Any]:

@@ -92,10 +92,10 @@ def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[s
     """
     if rules.snapshots_within is None or _looked_at(centre, year).held:
         return []
-    known, there = snapshots_of(centre, year), centre.repository.marks(year)
     # Pruning would take away what is left of a snapshot that is lost.
-    if not set(known["snapshot_id"]) <= there:
+    if lost_from(centre, year):
         return []
+    known = snapshots_of(centre, year)
     floor = rules.longest().floor
     over = {row["snapshot_id"] for row in known.iter_rows(named=True) if is_over(row["day"], floor, today)}
     zone = centre.rules.time_zone
@@ -104,12 +104,23 @@ def outlived(centre: Centre, rules: Retention, year: int, today: date) -> list[s
     return [one for one in forgettable(known, alone, rules.snapshots_within, today, zone) if one in over]
 
 
+def lost_from(centre: Centre, year: int) -> set[str]:
+    """The ingested snapshots that the year's repository has no more."""
+    return set(snapshots_of(centre, year)["snapshot_id"]) - centre.repository.marks(year)
+
+
 def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: int, today: date) -> int:
     """Forget the snapshots that others outlive, once the catalog tells of the others; returns how many.
 
     The others are asked first: what the catalog only thinks they hold keeps the snapshot that has it.
     """
     ids = outlived(centre, tools.rules, year, today)
+    lost = lost_from(centre, year)
+    if lost and tools.rules.snapshots_within is not None:
+        get_run_logger().warning(
+            "%s: no snapshot of %d is forgotten while %d are lost that the catalog knows: see `voxkeep maintain`",
+            centre.name, year, len(lost),
+        )  # fmt: skip
     if not ids:
         return 0
     where = holders(_files_of(centre, ids), _gone(centre), snapshots_of(centre, year))

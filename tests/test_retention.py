@@ -14,7 +14,7 @@ from kept import BETWEEN, BEYOND, CASE, DAY, NEXT, OTHER, PERSON, SHORT, UNDER, 
 from repositories import make_repository
 from shop import PASSWORD
 
-from blocks.errors import KeptError, SettingsError
+from blocks.errors import KeptError, PermanentError, SettingsError
 from blocks.retained_catalog import RetainedCatalog
 from blocks.retained_repository import Excluded, RetainedRepository
 from blocks.retained_store import RetainedStore
@@ -280,6 +280,19 @@ def test_a_hold_by_nobody_or_of_nothing_is_refused(
 ) -> None:
     with pytest.raises((SettingsError, RuleError), match=said):
         hold("shop", author, reason, Asked(**asked))
+
+
+def test_a_hold_that_cannot_be_copied_beside_the_backups_is_in_force_and_says_so(stock: Stock) -> None:
+    shop = stock.fresh(retention=BEYOND)
+    config = shop.repositories / "2021" / "config"
+    whole = config.read_bytes()
+    config.chmod(0o600)
+    config.write_bytes(b"damaged")
+    with pytest.raises(PermanentError, match="it is placed and in force, but only the catalog knows of it"):
+        hold("shop", "wang", "court", Asked(number=PERSON))
+    config.write_bytes(whole)
+    retain("shop")
+    assert len(keys(shop)) == 2
 
 
 def test_a_lost_catalog_does_not_lose_what_is_held(stock: Stock) -> None:

@@ -125,12 +125,15 @@ def test_what_was_begun_and_must_stay_since_then_is_told_only_where_it_is_gone(
     assert sorted(shop.frame(SNAPSHOTS)["snapshot_id"]) == sorted([second, newest])
 
 
-def test_where_a_snapshot_is_lost_none_is_forgotten_and_nothing_pruned(stock: Stock) -> None:
+def test_where_a_snapshot_is_lost_none_is_forgotten_and_nothing_pruned(
+    stock: Stock, caplog: pytest.LogCaptureFixture
+) -> None:
     shop = stock.fresh(retention=BETWEEN | {"snapshots_within": "1d"})
     _, lost, _ = ids = ids_of(shop)
     (shop.repositories / "2021" / "snapshots" / lost).unlink()
     packs = set((shop.repositories / "2021" / "data").rglob("*"))
     assert retain("shop")["snapshots"] == 0
+    assert "shop/one: no snapshot of 2021 is forgotten while 1 are lost" in caplog.text
     assert sorted(shop.frame(SNAPSHOTS)["snapshot_id"]) == sorted(ids)
     assert packs <= set((shop.repositories / "2021" / "data").rglob("*"))
 
