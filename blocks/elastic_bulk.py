@@ -7,8 +7,9 @@ A request that it refuses whole, because one item in it is malformed or all of t
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from threading import Event
 from typing import Any
 
 import polars as pl
@@ -22,18 +23,24 @@ _REFUSED_WHOLE = (400, 413)
 _OK, _NOT_FOUND = 200, 404
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-# What is needed of an answer; the rest would only be parsed in vain.
+# What is needed of an answer: whether all of it was taken, and if not, what became of each item.
+_WHETHER = "error,errors"
 _OF_ITEMS = ("status", "error.reason", "error.type", "error.caused_by")
-_WANTED = ",".join(("error", "errors", *(f"items.*.{name}" for name in _OF_ITEMS)))
+_WHAT = ",".join((_WHETHER, *(f"items.*.{name}" for name in _OF_ITEMS)))
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """Where items are written, and until when (`time.monotonic`) a busy server is asked again."""
+    """Where items are written, and until when (`time.monotonic`) a busy server is asked again.
+
+    To tell of each item costs the server and us more than it says, so it is asked for only from the first answer on
+    that says that something was not taken: that request is sent once more, which changes nothing of what was taken.
+    """
 
     server: Server
     index: str
     give_up: float
+    is_refused: Event = field(default_factory=Event)
 
     def write(self, items: pl.Series) -> dict[int, str]:
         """Write the items (each its lines of `_bulk`); the reason of each that was refused, by its place.
@@ -55,8 +62,10 @@ class Bulk:
     def _send(self, items: pl.Series, places: list[int], refused: dict[int, str]) -> Iterator[list[int]]:
         """Send these items; yields those to be sent again, adds to `refused` those that never will be taken."""
         body = items.gather(places).str.join("").cast(pl.Binary).item()
-        path = f"{part(self.index)}/_bulk"
-        status, answer = self.server.send("POST", path, lines=body, parameters={"filter_path": _WANTED})
+        status, answer = self._post(body, _WHAT if self.is_refused.is_set() else _WHETHER)
+        if status == _OK and answer["errors"] and "items" not in answer:
+            self.is_refused.set()
+            status, answer = self._post(body, _WHAT)
         if status in BUSY:
             yield places
         elif status in _REFUSED_WHOLE and len(places) > 1:
@@ -69,6 +78,9 @@ class Bulk:
             raise self.server.refusal(f"POST {self.index}/_bulk", status, answer)
         elif answer["errors"]:
             yield from _sort_out(places, answer["items"], refused)
+
+    def _post(self, body: bytes, wanted: str) -> tuple[int, dict[str, Any]]:
+        return self.server.send("POST", f"{part(self.index)}/_bulk", lines=body, parameters={"filter_path": wanted})
 
     def _wait(self, pause: float, again: list[list[int]]) -> None:
         if time.monotonic() + pause > self.give_up:
