@@ -7,12 +7,12 @@ not play.
 
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV
@@ -29,6 +29,8 @@ _START_SECONDS = 120.0
 # What may end a process over a file; the last also where there was no memory left for it.
 _CRASHES = {-SIGABRT, -SIGBUS, -SIGFPE, -SIGILL, -SIGSEGV, -SIGKILL}
 _READY, _BEGUN, _PLAYS, _SILENT = "ready", "begun", "plays", "silent"
+# What a library may print is no word of ours.
+_LINE = re.compile(rf"({_READY}|{_BEGUN}|{_PLAYS}|{_SILENT}) (\d+)")
 _READ_BYTES = 65536
 
 
@@ -45,15 +47,18 @@ class _Told:
 
     def hear(self, line: str) -> None:
         """Take in a line: a word and a file's place."""
-        word, _, place = line.partition(" ")
-        self.is_ready = self.is_ready or word == _READY
-        # Anything else is no word of ours.
-        if word in {_BEGUN, _PLAYS, _SILENT}:
-            self.begun.add(int(place))
-        if word in {_PLAYS, _SILENT}:
-            self.ended.add(int(place))
+        said = _LINE.fullmatch(line)
+        if not said:
+            return
+        word, place = said[1], int(said[2])
+        if word == _READY:
+            self.is_ready = True
+            return
+        self.begun.add(place)
+        if word != _BEGUN:
+            self.ended.add(place)
         if word == _SILENT:
-            self.silent.add(int(place))
+            self.silent.add(place)
 
     @property
     def suspects(self) -> list[int]:
@@ -74,8 +79,9 @@ def unplayable(files: list[Path], longest_seconds: float = _LONGEST_SECONDS) -> 
         silent |= {waiting[place] for place in told.silent}
         for place in told.suspects:
             again = _tried([waiting[place]], longest_seconds)
-            if again.code == -SIGKILL:
-                raise _failed(str(waiting[place]), "the process was killed over it, perhaps for want of memory")
+            if again.suspects and again.code == -SIGKILL:
+                # Not by its name, which may hold a number.
+                raise _failed("a recording", "the process was killed over it, perhaps for want of memory")
             if again.silent or again.suspects:
                 silent.add(waiting[place])
         waiting = [file for place, file in enumerate(waiting) if place not in told.begun]
@@ -93,29 +99,31 @@ def _tried(files: list[Path], longest_seconds: float) -> _Told:
     except OSError as error:
         raise _failed("the process that does it", str(error)) from None
     if not told.begun:
-        ended = "it was not ready in time" if told.code is None else f"it ended with {told.code} before it began"
+        ended = "it did not begin in time" if told.code is None else f"it ended with {told.code} before it began"
         raise _failed("the process that does it", f"{ended}: {last}")
     if told.code not in {None, 0, *_CRASHES}:
-        raise _failed("the process that does it", last)
+        raise _failed("the process that does it", f"it ended with {told.code}: {last}")
     return told
 
 
 def _listen(files: list[Path], errors: BinaryIO, told: _Told, longest_seconds: float) -> None:
     """Run the process, and take in what it says."""
-    # Without the current folder, where anybody may have put a module.
-    command = [sys.executable, "-P", "-m", "blocks.playing"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process:
-        try:
-            # The pipe stays open: at its end the process knows that nobody waits for it.
-            stdin = cast("BinaryIO", process.stdin)
-            with suppress(BrokenPipeError):
-                stdin.write(json.dumps([str(file) for file in files]).encode() + b"\n")
-                stdin.flush()
-            for line in _lines(cast("BinaryIO", process.stdout), told, longest_seconds):
-                told.hear(line)
-            told.code = None if told.is_late else process.wait()
-        finally:
-            process.kill()
+    # Nothing is ever written to this pipe: it ends with us, and so the process knows that nobody waits for it.
+    theirs, ours = os.pipe()
+    with TemporaryFile() as asked, os.fdopen(theirs, "rb"), os.fdopen(ours, "wb"):
+        asked.write(json.dumps([str(file) for file in files]).encode())
+        asked.seek(0)
+        # Without the current folder, where anybody may have put a module.
+        command = [sys.executable, "-P", "-m", "blocks.playing", str(theirs)]
+        with subprocess.Popen(
+            command, stdin=asked, stdout=subprocess.PIPE, stderr=errors, pass_fds=[theirs]
+        ) as process:
+            try:
+                for line in _lines(cast("BinaryIO", process.stdout), told, longest_seconds):
+                    told.hear(line)
+                told.code = None if told.is_late else process.wait()
+            finally:
+                process.kill()
 
 
 def _lines(said: BinaryIO, told: _Told, longest_seconds: float) -> Iterator[str]:
@@ -159,8 +167,8 @@ def _hear(file: Path, place: int) -> None:
 
 def _main() -> None:
     """What the process does."""
-    files = json.loads(sys.stdin.buffer.readline())
-    Thread(target=_end_with_the_asker, daemon=True).start()
+    Thread(target=_end_with_the_asker, args=(int(sys.argv[1]),), daemon=True).start()
+    files = json.load(sys.stdin)
     # Before any file: decoders that cannot be loaded say nothing about one.
     load_decoders()
     _say(_READY, len(files))
@@ -173,8 +181,8 @@ def _main() -> None:
             raise
 
 
-def _end_with_the_asker() -> None:
-    os.read(sys.stdin.fileno(), 1)
+def _end_with_the_asker(pipe: int) -> None:
+    os.read(pipe, 1)
     os._exit(0)
 
 

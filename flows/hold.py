@@ -78,8 +78,7 @@ def hold(
         decided |= {"author": author.strip(), "reason": reason.strip()}
         remember(centres[0], pl.DataFrame([decided], schema=HOLDS.schema))
         held = {centre.site: refresh(centre, None) for centre in centres}
-        for centre in centres:
-            _keep(centre, decided)
+        _keep(centres, decided)
     done = {
         "hold": decided["hold_id"], "decision": decided["decision"], "kind": decided["kind"],
         "author": decided["author"], "reason": decided["reason"],
@@ -89,16 +88,20 @@ def hold(
     return done
 
 
-def _keep(centre: Centre, decided: dict[str, Any]) -> None:
+def _keep(centres: list[Centre], decided: dict[str, Any]) -> None:
     """Copy the decision beside the backups; where that fails, it is in force all the same, and the error says so."""
-    try:
-        keep(centre)
-    except (TransientError, PermanentError) as error:
-        raise type(error)(
-            operation=f"copy a decision beside the backups ({centre.name})",
+    failed: dict[str, TransientError | PermanentError] = {}
+    for centre in centres:
+        try:
+            keep(centre)
+        except (TransientError, PermanentError) as error:
+            failed[centre.name] = error
+    for first in failed.values():
+        raise type(first)(
+            operation=f"copy a decision beside the backups of {', '.join(failed)}",
             subject=f"hold {decided['hold_id']}",
-            cause=f"it is {decided['decision']} and in force, but only the catalog knows of it: {error.cause}",
-            remedy=f"{error.remedy}; the next `voxkeep retention apply` copies it, too",
+            cause=f"that it is {decided['decision']} is in force, but there only the catalog knows: {first.cause}",
+            remedy=f"{first.remedy}; the next `voxkeep retention apply` copies it, too",
         ) from None
 
 

@@ -115,8 +115,7 @@ def forget(centre: Centre, repository: RetainedRepository, tools: Tools, year: i
     The others are asked first: what the catalog only thinks they hold keeps the snapshot that has it.
     """
     ids = outlived(centre, tools.rules, year, today)
-    lost = lost_from(centre, year)
-    if lost and tools.rules.snapshots_within is not None:
+    if tools.rules.snapshots_within is not None and (lost := lost_from(centre, year)):
         get_run_logger().warning(
             "%s: no snapshot of %d is forgotten while %d are lost that the catalog knows: see `voxkeep maintain`",
             centre.name, year, len(lost),

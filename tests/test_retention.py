@@ -288,7 +288,7 @@ def test_a_hold_that_cannot_be_copied_beside_the_backups_is_in_force_and_says_so
     whole = config.read_bytes()
     config.chmod(0o600)
     config.write_bytes(b"damaged")
-    with pytest.raises(PermanentError, match="it is placed and in force, but only the catalog knows of it"):
+    with pytest.raises(PermanentError, match=r"shop/one: hold .* that it is placed is in force, but there only"):
         hold("shop", "wang", "court", Asked(number=PERSON))
     config.write_bytes(whole)
     retain("shop")

@@ -120,7 +120,7 @@ def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:
         days = catalog.days(SUMMARY.name, settings.business, name)
         last = until or max(days, default=None)
         shown = [day for day in days if last and last - timedelta(days=STATUS_DAYS) < day <= last]
-        sites[name] = _status_of_site(settings, catalog, name, shown)
+        sites[name] = _status_of_site(settings, catalog, name, shown, until)
     disks = disks_of(settings, catalog, datetime.now(UTC)).filter(pl.col("state").is_in(["on_its_way", "missing"]))
     return {
         "title": settings.title,
@@ -130,8 +130,12 @@ def _status_of(settings: Settings, until: date | None) -> dict[str, Any]:
     }
 
 
-def _status_of_site(settings: Settings, catalog: Catalog, site: str, days: list[date]) -> dict[str, Any]:
-    snapshots = catalog.read(SNAPSHOTS.name, settings.business, site, days, SNAPSHOTS.schema)
+def _status_of_site(
+    settings: Settings, catalog: Catalog, site: str, days: list[date], until: date | None
+) -> dict[str, Any]:
+    # The newest may not have been reconciled yet.
+    taken = sorted(day for day in catalog.days(SNAPSHOTS.name, settings.business, site) if not until or day <= until)
+    snapshots = catalog.read(SNAPSHOTS.name, settings.business, site, taken[-STATUS_DAYS:], SNAPSHOTS.schema)
     summary = catalog.read(SUMMARY.name, settings.business, site, days, SUMMARY.schema)
     findings = catalog.read(FINDINGS.name, settings.business, site, days, FINDINGS.schema)
     counts = dict(findings.filter(pl.col("status") == "open")["severity"].value_counts().iter_rows())
