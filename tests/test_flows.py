@@ -22,6 +22,7 @@ from flows.backup import backup, load_place
 from flows.ingest import ingest
 from flows.reconciliation import reconcile
 from reconcile.frames import CALLS, FINDINGS, GONE, INVENTORY, QUARANTINE, SNAPSHOTS, SUMMARY, TRACE, UNTRACED
+from voxkeep.lookup import status_of
 
 
 def small_day(shop: Shop) -> None:
@@ -67,6 +68,15 @@ def test_the_second_run_of_everything_changes_nothing(shop: Shop) -> None:
     assert shop.files() == before
     assert shop.frame(SNAPSHOTS).equals(first)
     assert shop.open_findings() == {"recording_orphan": 1}
+
+
+def test_a_backup_that_is_not_reconciled_yet_is_one_to_status(shop: Shop) -> None:
+    small_day(shop)
+    home = shop.folder / "home"
+    assert status_of(home)["shop"]["sites"]["one"]["last_backup_day"] is None
+    backup("shop", "one", DAY)
+    ingest("shop")
+    assert status_of(home)["shop"]["sites"]["one"]["last_backup_day"] == str(DAY)
 
 
 def test_a_late_arrival_resolves_the_finding_of_the_day_before(shop: Shop) -> None:

@@ -293,6 +293,11 @@ def test_a_hold_that_cannot_be_copied_beside_the_backups_is_in_force_and_says_so
     config.write_bytes(whole)
     retain("shop")
     assert len(keys(shop)) == 2
+    config.write_bytes(b"damaged")
+    with pytest.raises(PermanentError, match="that it is withdrawn is in force"):
+        hold("shop", "li", "settled", withdraw=shop.frame(HOLDS)["hold_id"].item())
+    config.write_bytes(whole)
+    assert hold("shop", "wang", "court", Asked(number=PERSON))["held"]
 
 
 def test_a_lost_catalog_does_not_lose_what_is_held(stock: Stock) -> None:
